@@ -1,0 +1,169 @@
+"""The route class of every feature: strict input, one transaction, safe repetition."""
+
+from asyncio import Semaphore, timeout
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.params import Form
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from app.core import db
+from app.core.errors import AppError, Busy, Invalid
+from app.core.settings import get_settings
+from app.formats import json
+
+TRIES = 3
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class NotJson(AppError):
+    """The body is something else than JSON."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class InvalidJson(Invalid):
+    """The body is not acceptable JSON."""
+
+    code = "invalid_json"
+
+
+class UnknownParameter(Invalid):
+    """A query parameter that the route does not have, most likely misspelt."""
+
+    code = "unknown_parameter"
+
+
+class Admission:
+    """As many requests in work as there are connections, so that none waits holding one."""
+
+    def __init__(self, places: int, seconds: float) -> None:
+        self.places = Semaphore(places)
+        self.seconds = seconds
+
+    async def __aenter__(self) -> None:
+        try:
+            async with timeout(self.seconds):
+                await self.places.acquire()
+        except TimeoutError:
+            raise Busy("The server has all its hands full. Try again in a moment.") from None
+
+    async def __aexit__(self, *_: object) -> None:
+        self.places.release()
+
+
+async def get_session(request: Request) -> AsyncIterator[Session]:
+    """Yield the one session of a request; commit before the answer leaves."""
+    session = db.open_session()
+    request.state.session = session
+    try:
+        yield session
+        await run_in_threadpool(db.finish, session)
+    finally:
+        if session.in_transaction():
+            await run_in_threadpool(session.close)
+        else:
+            session.close()
+
+
+SessionDep = Annotated[Session, Depends(get_session, scope="function")]
+
+
+class Route(APIRoute):
+    """A route that refuses what it does not know and repeats a transaction that lost a race."""
+
+    def get_route_handler(self) -> Handler:
+        """Wrap FastAPI's handler."""
+        handle = super().get_route_handler()
+        allowed = query_names(self.dependant)
+        wants_json = self.body_field is not None and not isinstance(
+            self.body_field.field_info, Form
+        )
+
+        async def handler(request: Request) -> Response:
+            check_query(request, allowed)
+            await request.body()
+            if wants_json:
+                await read_json(request)
+            async with request.app.state.admission:
+                return await run_transaction(handle, request)
+
+        return handler
+
+
+async def run_transaction(handle: Handler, request: Request) -> Response:
+    """Run the handler with its own exit stack, again if its transaction lost a race."""
+    for left in reversed(range(TRIES)):
+        try:
+            async with AsyncExitStack() as stack:
+                # FastAPI closes function-scoped dependencies through this entry; ours ends
+                # within the try, so that a failing commit is seen here and not answered 200.
+                request.scope["fastapi_function_astack"] = stack
+                response = await handle(request)
+                await before_commit(request, response)
+            return response  # noqa: TRY300  (after the commit)
+        except DBAPIError as error:
+            if not db.is_retryable(error) or not left:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def before_commit(request: Request, response: Response) -> None:
+    """Let what belongs to the transaction see the answer first (idempotency)."""
+    hook: Callable[[Response], Awaitable[None]] | None = getattr(
+        request.state, "before_commit", None
+    )
+    if hook is not None:
+        await hook(response)
+
+
+def query_names(dependant: Dependant) -> frozenset[str]:
+    """Return the query parameters that a route and its dependencies declare."""
+    names = {field.alias for field in dependant.query_params}
+    return frozenset(names.union(*(query_names(sub) for sub in dependant.dependencies)))
+
+
+def check_query(request: Request, allowed: frozenset[str]) -> None:
+    """Refuse query parameters that the route does not know, or twice the same."""
+    seen: set[str] = set()
+    for name, _value in request.query_params.multi_items():
+        if name not in allowed:
+            known = ", ".join(sorted(allowed)) or "none"
+            raise UnknownParameter(
+                f"Unknown query parameter. This route takes: {known}.", loc=("query",)
+            )
+        if name in seen:
+            raise Invalid(f"The query parameter {name} is given twice.", loc=("query", name))
+        seen.add(name)
+
+
+async def read_json(request: Request) -> None:
+    """Parse the body strictly, where FastAPI will find it."""
+    body = await request.body()
+    if not body:
+        return
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json" and not content_type.endswith("+json"):
+        raise NotJson("The body must be JSON: send Content-Type: application/json.")
+    try:
+        request._json = json.loads(body)  # noqa: SLF001  (Starlette's cache for Request.json)
+    except json.JsonError as error:
+        raise InvalidJson(
+            f"The body is {error}."
+            if str(error).startswith("not")
+            else f"The body is refused: {error}."
+        ) from None
+
+
+def new_admission() -> Admission:
+    """Return the admission for one application."""
+    settings = get_settings()
+    return Admission(settings.db_pool_size, settings.db_pool_timeout_ms / 1000)

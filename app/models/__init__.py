@@ -1,0 +1,33 @@
+"""SQLAlchemy tables, one aggregate a file."""
+
+from app.models.base import Base
+from app.models.configs import Config
+from app.models.events import Event, EventPending, ReadCount
+from app.models.history import Action, Epoch, Kind, Object, Revision, Version
+from app.models.operations import IdempotencyKey, Lease
+from app.models.users import LoginSession, LoginThrottle, User
+from app.models.workspaces import Environment, Member, Service, Workspace, WorkspaceHead
+
+__all__ = [
+    "Action",
+    "Base",
+    "Config",
+    "Environment",
+    "Epoch",
+    "Event",
+    "EventPending",
+    "IdempotencyKey",
+    "Kind",
+    "Lease",
+    "LoginSession",
+    "LoginThrottle",
+    "Member",
+    "Object",
+    "ReadCount",
+    "Revision",
+    "Service",
+    "User",
+    "Version",
+    "Workspace",
+    "WorkspaceHead",
+]

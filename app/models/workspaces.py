@@ -1,0 +1,80 @@
+"""Workspaces and what gives them their shape: members, environments, services, the head."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, UniqueConstraint, false, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, Name
+
+
+class Workspace(Base):
+    """The tenant: every other row of configuration belongs to one.
+
+    `owner_id` is set in a personal workspace (no foreign key: users refer to workspaces).
+    """
+
+    __tablename__ = "workspaces"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    slug: Mapped[Name] = mapped_column(unique=True)
+    name: Mapped[str]
+    owner_id: Mapped[int | None] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class WorkspaceHead(Base):
+    """The counter of revisions. No foreign keys: it is the lock that orders commits."""
+
+    __tablename__ = "workspace_heads"
+    __table_args__ = {"postgresql_with": {"fillfactor": "50"}}  # noqa: RUF012
+
+    workspace_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int]
+    at: Mapped[datetime]
+
+
+class Member(Base):
+    """A user's role in a workspace."""
+
+    __tablename__ = "members"
+    __table_args__ = (
+        CheckConstraint("role IN ('viewer', 'editor', 'admin', 'owner')", name="role"),
+    )
+
+    workspace_id: Mapped[int] = mapped_column(ForeignKey("workspaces.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True, index=True)
+    role: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Environment(Base):
+    """A stage of a workspace: development, staging, production, or its own."""
+
+    __tablename__ = "environments"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "name"),
+        UniqueConstraint("workspace_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(ForeignKey("workspaces.id"))
+    name: Mapped[Name]
+    description: Mapped[str] = mapped_column(server_default="")
+    protected: Mapped[bool] = mapped_column(server_default=false())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Service(Base):
+    """An application that a config is for. `_global` is the absence of one."""
+
+    __tablename__ = "services"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "name"),
+        UniqueConstraint("workspace_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    workspace_id: Mapped[int] = mapped_column(ForeignKey("workspaces.id"))
+    name: Mapped[Name]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
