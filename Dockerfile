@@ -6,8 +6,7 @@ COPY requirements.txt /tmp/requirements.txt
 RUN /opt/venv/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements.txt
 
 WORKDIR /srv/configsync
-# The pattern keeps the line valid whether or not there is an alembic.ini.
-COPY LICENSE alembic.in[i] ./
+COPY LICENSE alembic.ini ./
 COPY alembic/ alembic/
 COPY app/ app/
 COPY deploy/entrypoint.sh deploy/healthcheck.py deploy/

@@ -40,12 +40,12 @@ lock-check: $(VENV)/.dev ## Do the lock files fit the .in files? (part of check)
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && for name in $(LOCKS); do \
 	  cp "$$name.txt" "$$tmp/" || exit 1; \
 	  if $(COMPILE) -o "$$tmp/$$name.txt" "$$name.in" >/dev/null 2>"$$tmp/err"; then \
-	    diff -u "$$name.txt" "$$tmp/$$name.txt" || { echo "$$name.txt is out of date: make lock"; exit 1; }; \
+	    diff -u "$$name.txt" "$$tmp/$$name.txt" || { echo "$$name.txt is out of date: make lock UPGRADE="; exit 1; }; \
 	  elif grep -qiE 'failed to fetch|error sending request|client error|dns error|timed out' "$$tmp/err"; then \
 	    echo "lock-check: no package index; comparing $$name.in with what is installed"; \
 	    $(PY) -m uv pip install --python $(PY) --offline --no-deps --dry-run -r "$$name.in" 2>"$$tmp/err" \
 	      && grep -q 'Would make no changes' "$$tmp/err" \
-	      || { cat "$$tmp/err"; echo "$$name.txt is out of date: make lock"; exit 1; }; \
+	      || { cat "$$tmp/err"; echo "$$name.txt is out of date: make lock UPGRADE="; exit 1; }; \
 	  else cat "$$tmp/err"; exit 1; fi; \
 	done
 

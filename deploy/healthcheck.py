@@ -1,4 +1,4 @@
-"""Ask the server of this container whether it lives; any failure is a non-zero exit."""
+"""Ask the server of this container whether it lives; any failure is a non-zero exit."""  # noqa: INP001
 
 import os
 import ssl

@@ -10,13 +10,16 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, Row, Select, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from app.core.errors import Busy, DatabaseUnavailable
 from app.core.settings import Settings, get_settings
+
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
 
 RETRYABLE = frozenset({"40001", "40P01"})
 UNAVAILABLE = frozenset({"25006", "53000", "53100", "53200", "53300", "57014", "57P01", "57P02"})
@@ -95,17 +98,22 @@ def get_probe_engine() -> Engine:
     return make_engine(get_settings(), pool_size=2)
 
 
-def dispose_engines() -> None:
-    """Close all connections of this process, as after a fork or at the end."""
+def dispose_engines(*, forked: bool = False) -> None:
+    """Close all connections of this process; after a fork, leave the parent's alone."""
     for cached in (get_engine, get_probe_engine):
         if cached.cache_info().currsize:
-            cached().dispose()
+            cached().dispose(close=not forked)
             cached.cache_clear()
 
 
 def on_event_commit(callback: Callable[[], None]) -> None:
     """Call back after every commit that recorded events."""
     _on_commit.append(callback)
+
+
+def forget_callbacks() -> None:
+    """Call nobody back any more, at the end of an application."""
+    _on_commit.clear()
 
 
 def open_session() -> Session:

@@ -2,7 +2,7 @@
 
 from asyncio import Semaphore, timeout
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -59,6 +59,15 @@ class Admission:
     async def __aexit__(self, *_: object) -> None:
         self.places.release()
 
+    @asynccontextmanager
+    async def stepped_aside(self) -> AsyncIterator[None]:
+        """Give the place to others while this request only waits."""
+        self.places.release()
+        try:
+            yield
+        finally:
+            await self.places.acquire()
+
 
 async def get_session(request: Request) -> AsyncIterator[Session]:
     """Yield the one session of a request; commit before the answer leaves."""
@@ -99,6 +108,14 @@ class Route(APIRoute):
         return handler
 
 
+def tell_revision(request: Request, response: Response) -> None:
+    """Name the newest revision that this call has seen, or made."""
+    access = getattr(request.state, "access", None)
+    if access is not None:
+        made = request.state.session.info.get("revision", access.head)
+        response.headers["X-ConfigSync-Revision"] = f"{access.epoch}-{made}"
+
+
 async def run_transaction(handle: Handler, request: Request) -> Response:
     """Run the handler with its own exit stack, again if its transaction lost a race."""
     for left in reversed(range(TRIES)):
@@ -108,6 +125,7 @@ async def run_transaction(handle: Handler, request: Request) -> Response:
                 # within the try, so that a failing commit is seen here and not answered 200.
                 request.scope["fastapi_function_astack"] = stack
                 response = await handle(request)
+                tell_revision(request, response)
                 await before_commit(request, response)
             return response  # noqa: TRY300  (after the commit)
         except DBAPIError as error:

@@ -17,7 +17,7 @@ def read_secret(data_dir: Path, name: str) -> str | None:
 
 def make_secrets(data_dir: Path) -> list[str]:
     """Make the keys that are missing; return their names."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     return [name for name in NAMES if _make(data_dir / name)]
 
 

@@ -10,7 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from multiprocessing import connection, get_context, parent_process
-from typing import TypeVar, TypeVarTuple, Unpack
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
@@ -31,7 +32,7 @@ class Refusal(StrEnum):
     DIED = "died"
 
 
-class WorkRefused(Exception):  # noqa: N818 - a refusal, not a fault
+class WorkRefused(Exception):
     """The pool did not do the work; `reason` says why."""
 
     def __init__(self, reason: Refusal) -> None:
@@ -43,8 +44,8 @@ class WorkPool:
     """A bounded pool of worker processes, started at first use; safe to share by threads.
 
     At most `queue` callers wait for one of `workers`, each for at most `seconds`; then the
-    work itself may take `seconds` and a worker's address space `megabytes` (the interpreter
-    and its imports take some 150 of them). Nothing is inherited but the environment.
+    work itself may take `seconds` and `megabytes` of address space, imports included, beyond
+    what an idle worker has. Nothing is inherited but the environment.
     """
 
     def __init__(self, *, workers: int, queue: int, seconds: float, megabytes: int) -> None:
@@ -58,7 +59,7 @@ class WorkPool:
         self._pool: ProcessPool | None = None
         self._closed = False
 
-    def run(self, function: Callable[[Unpack[Ts]], R], *args: Unpack[Ts]) -> R:
+    def run(self, function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Return `function(*args)` as computed in a worker, or raise what it raised there.
 
         Block until then. Function, arguments and result must be picklable, the function
@@ -93,7 +94,7 @@ class WorkPool:
             self._admitted.release()
 
     def _schedule(
-        self, function: Callable[[Unpack[Ts]], R], args: tuple[Unpack[Ts]]
+        self, function: Callable[[*Ts], R], args: tuple[*Ts]
     ) -> tuple[ProcessPool, ProcessFuture[R]]:
         with self._lock:
             if self._closed:
@@ -142,30 +143,34 @@ class WorkPool:
         """Kill the pool, with the lock held, and wake those who wait for it."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
         for future in self._futures:
-            future.cancel()
+            future.cancel()  # type: ignore[no-untyped-call]
 
 
-def _call(function: Callable[[Unpack[Ts]], R], args: tuple[Unpack[Ts]]) -> R:
+def _call(function: Callable[[*Ts], R], args: tuple[*Ts]) -> R:
     try:
         return function(*args)
-    except MemoryError:
+    except (MemoryError, SystemError):  # the latter where C code forgot to say the former
         os._exit(_OUT_OF_MEMORY)  # its heap is in pieces; the next task gets a new worker
 
 
 def _confine(megabytes: int) -> None:
     """Limit this worker, keep its memory out of core files and let it die with the server."""
+    threading.stack_size(1 << 20)  # the system's default may be larger than the limit
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once, whatever Python is busy with
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = megabytes << 20
-    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    with suppress(ValueError):  # macOS knows no such limit
+    with suppress(OSError, ValueError):  # macOS knows no such limit
+        limit = _address_space() + (megabytes << 20)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _address_space() -> int:
+    """Return the bytes this process has mapped, which can be a GiB before it does anything."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _end_with_parent() -> None:

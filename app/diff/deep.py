@@ -34,7 +34,8 @@ def deep_diff(old_text: str, new_text: str) -> str:
     """Return DeepDiff's JSON for two JSON texts, `{}` if equal up to the order of arrays.
 
     Types differ as in `structural.same`; repeated elements count. Values are there as they
-    were parsed. Time grows with the square of an array's changed elements and worse. Raise ValueError for what is not JSON or no double can hold.
+    were parsed. Time grows with the square of an array's changed elements, and worse. Raise
+    ValueError for what is not JSON or no double can hold.
     """
     diff = DeepDiff(
         _parse(old_text),

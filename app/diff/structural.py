@@ -1,8 +1,9 @@
 """The difference between two JSON values, member by member and in linear time."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from app.formats import json
 
 Path = tuple[str | int, ...]
 Op = Literal["add", "remove", "replace"]
@@ -58,18 +59,19 @@ def pointer(path: Path) -> str:
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
-def changes(old: Any, new: Any) -> Iterator[Change]:
-    """Yield the changes from `old` to `new`, to be applied one after the other.
+def changes(old: Any, new: Any) -> list[Change]:
+    """Return the changes from `old` to `new`, to be applied one after the other.
 
     Members come in the order of `old`, added ones after them in the order of `new`. Array
     elements are paired by place between the common head and tail; what is left over is removed
     from the end, or added in order.
     """
-    numbers: dict[int, int] = {}
+    comparison = _Comparison()
     classes: dict[Any, int] = {}
-    _number(old, numbers, classes)
-    _number(new, numbers, classes)
-    return _walk(old, new, (), numbers)
+    _number(old, comparison.numbers, classes)
+    _number(new, comparison.numbers, classes)
+    comparison.walk(old, new)
+    return comparison.found
 
 
 def _operation(change: Change) -> dict[str, Any]:
@@ -101,51 +103,68 @@ def _number(value: Any, numbers: dict[int, int], classes: dict[Any, int]) -> int
     return number
 
 
-def _walk(old: Any, new: Any, path: Path, numbers: dict[int, int]) -> Iterator[Change]:
-    if numbers[id(old)] == numbers[id(new)]:
-        return
-    if isinstance(old, dict) and isinstance(new, dict):
-        yield from _walk_object(old, new, path, numbers)
-    elif isinstance(old, list) and isinstance(new, list):
-        yield from _walk_array(old, new, path, numbers)
-    else:
-        yield Change(path, "replace", old, new)
+@dataclass(slots=True)
+class _Comparison:
+    """One walk over two values whose subtrees are numbered."""
 
+    numbers: dict[int, int] = field(default_factory=dict)
+    path: list[str | int] = field(default_factory=list)
+    found: list[Change] = field(default_factory=list)
 
-def _walk_object(
-    old: dict[str, Any], new: dict[str, Any], path: Path, numbers: dict[int, int]
-) -> Iterator[Change]:
-    for key, value in old.items():
-        if key in new:
-            yield from _walk(value, new[key], (*path, key), numbers)
+    def alike(self, old: Any, new: Any) -> bool:
+        return self.numbers[id(old)] == self.numbers[id(new)]
+
+    def report(self, op: Op, step: str | int, old: Any, new: Any) -> None:
+        self.found.append(Change((*self.path, step), op, old, new))
+
+    def walk(self, old: Any, new: Any) -> None:
+        if self.alike(old, new):
+            return
+        if isinstance(old, dict) and isinstance(new, dict):
+            self.walk_object(old, new)
+        elif isinstance(old, list) and isinstance(new, list):
+            self.walk_array(old, new)
         else:
-            yield Change((*path, key), "remove", value, None)
-    for key, value in new.items():
-        if key not in old:
-            yield Change((*path, key), "add", None, value)
+            self.found.append(Change(tuple(self.path), "replace", old, new))
+
+    def descend(self, step: str | int, old: Any, new: Any) -> None:
+        self.path.append(step)
+        self.walk(old, new)
+        self.path.pop()
+
+    def walk_object(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        for key, value in old.items():
+            if key in new:
+                self.descend(key, value, new[key])
+            else:
+                self.report("remove", key, value, None)
+        for key, value in new.items():
+            if key not in old:
+                self.report("add", key, None, value)
+
+    def walk_array(self, old: list[Any], new: list[Any]) -> None:
+        head, tail = self.common(old, new)
+        old_end, new_end = len(old) - tail, len(new) - tail
+        paired = min(old_end, new_end)
+        for place in range(head, paired):
+            self.descend(place, old[place], new[place])
+        for place in range(old_end - 1, paired - 1, -1):
+            self.report("remove", place, old[place], None)
+        for place in range(paired, new_end):
+            self.report("add", place, None, new[place])
+
+    def common(self, old: list[Any], new: list[Any]) -> tuple[int, int]:
+        """Count the elements that both begin with, and those of the rest that both end with."""
+        shortest = min(len(old), len(new))
+        head = 0
+        while head < shortest and self.alike(old[head], new[head]):
+            head += 1
+        tail = 0
+        while tail < shortest - head and self.alike(old[~tail], new[~tail]):
+            tail += 1
+        return head, tail
 
 
-def _walk_array(
-    old: list[Any], new: list[Any], path: Path, numbers: dict[int, int]
-) -> Iterator[Change]:
-    head, tail = _common(old, new, numbers)
-    old_end, new_end = len(old) - tail, len(new) - tail
-    paired = min(old_end, new_end)
-    for place in range(head, paired):
-        yield from _walk(old[place], new[place], (*path, place), numbers)
-    for place in range(old_end - 1, paired - 1, -1):
-        yield Change((*path, place), "remove", old[place], None)
-    for place in range(paired, new_end):
-        yield Change((*path, place), "add", None, new[place])
-
-
-def _common(old: list[Any], new: list[Any], numbers: dict[int, int]) -> tuple[int, int]:
-    """Count the elements that both arrays begin with, and those of the rest they end with."""
-    shortest = min(len(old), len(new))
-    head = 0
-    while head < shortest and numbers[id(old[head])] == numbers[id(new[head])]:
-        head += 1
-    tail = 0
-    while tail < shortest - head and numbers[id(old[~tail])] == numbers[id(new[~tail])]:
-        tail += 1
-    return head, tail
+def patch_text(old_text: str, new_text: str) -> str:
+    """Return the RFC 6902 patch between two JSON documents as JSON text."""
+    return json.dumps(json_patch(json.loads(old_text), json.loads(new_text)))

@@ -43,6 +43,8 @@ def binary(name: str) -> Path:
 def data_home(data_dir: Path, *, fallback: Path = FALLBACK_HOME) -> Path:
     """Return where the data lie: data_dir, or fallback if root's ordinary user cannot get there."""
     home = data_dir.resolve()
+    if home.exists() and not home.is_dir():
+        raise EmbeddedPostgresError(f"{home} is not a directory, and so no place for PostgreSQL.")
     account = account_for(home)
     if account is None or reaches(account, home):
         return home
@@ -85,7 +87,7 @@ def programs_for(account: Account | None, base: Path) -> Path:
         return installed
     target = base / f"programs-{version(WHEEL)}"
     if not target.exists():
-        _copy_programs(installed.parent.parent, target, account)
+        _copy_programs(installed.parents[2], target, account)
     return target / WHEEL / INSTALLATION / "bin"
 
 

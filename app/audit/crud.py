@@ -1,0 +1,132 @@
+"""SQL of the audit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from app.core.db import AnyRow, AnySelect
+from app.models import Event, Member, ReadCount, Version, Workspace
+
+TOTAL_CAP = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What is asked for; None matches all."""
+
+    entity_type: str | None = None
+    entity_id: str | None = None
+    action: str | None = None
+    user_id: int | None = None
+    app_id: str | None = None
+    environment: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def visible_to(user_id: int) -> ColumnElement[bool]:
+    """Return the condition for an event of one's own, or of a workspace that one administers."""
+    administered = select(Member.workspace_id).where(
+        Member.user_id == user_id, Member.role.in_(("admin", "owner"))
+    )
+    return or_(Event.actor_id == user_id, Event.workspace_id.in_(administered))
+
+
+def _conditions(filters: Filters, user_id: int | None) -> list[ColumnElement[bool]]:
+    wanted = {
+        Event.resource_type: filters.entity_type,
+        Event.resource_id: filters.entity_id,
+        Event.action: filters.action,
+        Event.actor_id: filters.user_id,
+        Event.service: filters.app_id,
+        Event.environment: filters.environment,
+    }
+    conditions = [column == value for column, value in wanted.items() if value is not None]
+    if filters.since is not None:
+        conditions.append(Event.at >= filters.since)
+    if filters.until is not None:
+        conditions.append(Event.at <= filters.until)
+    if user_id is not None:
+        conditions.append(visible_to(user_id))
+    return conditions
+
+
+def _events() -> AnySelect:
+    return select(Event, Workspace.slug).outerjoin(Workspace, Workspace.id == Event.workspace_id)
+
+
+def list_events(
+    session: Session, *, filters: Filters, user_id: int | None, limit: int, offset: int
+) -> tuple[int, Sequence[AnyRow]]:
+    """Return how many events match (10,000 at most are counted) and a page, newest first."""
+    conditions = _conditions(filters, user_id)
+    capped = select(Event.id).where(*conditions).limit(TOTAL_CAP).subquery()
+    total = session.execute(select(func.count()).select_from(capped)).scalar_one()
+    page = _events().where(*conditions).order_by(Event.id.desc()).limit(limit).offset(offset)
+    return total, session.execute(page).all()
+
+
+def get_event(session: Session, *, event_id: int, user_id: int | None) -> AnyRow | None:
+    """Return an event that the user may see."""
+    statement = _events().where(Event.id == event_id)
+    if user_id is not None:
+        statement = statement.where(visible_to(user_id))
+    return session.execute(statement).one_or_none()
+
+
+def list_reads(
+    session: Session, *, filters: Filters, user_id: int | None, limit: int, offset: int
+) -> tuple[int, Sequence[AnyRow]]:
+    """Return counted reads, newest minute first."""
+    conditions: list[ColumnElement[bool]] = []
+    if filters.user_id is not None:
+        conditions.append(ReadCount.actor_id == filters.user_id)
+    if filters.since is not None:
+        conditions.append(ReadCount.minute >= filters.since)
+    if filters.until is not None:
+        conditions.append(ReadCount.minute <= filters.until)
+    if filters.entity_type is not None:
+        conditions.append(ReadCount.resource_type == filters.entity_type)
+    if filters.app_id is not None:
+        conditions.append(ReadCount.resource.startswith(filters.app_id, autoescape=True))
+    if user_id is not None:
+        administered = select(Member.workspace_id).where(
+            Member.user_id == user_id, Member.role.in_(("admin", "owner"))
+        )
+        conditions.append(
+            or_(ReadCount.actor_id == user_id, ReadCount.workspace_id.in_(administered))
+        )
+    capped = select(ReadCount.minute).where(*conditions).limit(TOTAL_CAP).subquery()
+    total = session.execute(select(func.count()).select_from(capped)).scalar_one()
+    page = (
+        select(ReadCount, Workspace.slug)
+        .join(Workspace, Workspace.id == ReadCount.workspace_id)
+        .where(*conditions)
+        .order_by(ReadCount.minute.desc(), ReadCount.resource, ReadCount.actor_name)
+        .limit(limit)
+        .offset(offset)
+    )
+    return total, session.execute(page).all()
+
+
+def list_contents(
+    session: Session, *, pairs: Sequence[tuple[int, int]], longest: int
+) -> dict[tuple[int, int], str | None]:
+    """Return the contents of (object, version) pairs; those longer than `longest` are left out."""
+    if not pairs:
+        return {}
+    rows = session.execute(
+        select(Version.object_id, Version.version, Version.content).where(
+            or_(
+                *(
+                    and_(Version.object_id == object_id, Version.version == version)
+                    for object_id, version in pairs
+                )
+            ),
+            or_(Version.content.is_(None), func.octet_length(Version.content) <= longest),
+        )
+    )
+    return {(row.object_id, row.version): row.content for row in rows}

@@ -1,0 +1,112 @@
+"""Events as the audit shows them, with the paths that a change touched."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.audit import crud
+from app.audit.schemas import ChangedPath, LogRead
+from app.core.db import AnyRow
+from app.diff.structural import changes, pointer
+from app.formats import json
+from app.models import Event
+
+MASK = "•••"
+MAX_PATHS = 100
+MAX_BYTES = 32 * 1024
+
+
+def present(session: Session, rows: Sequence[AnyRow]) -> list[LogRead]:
+    """Return events for the wire; contents are compared for documents up to 32 KiB."""
+    wanted: list[tuple[int, int]] = []
+    for row in rows:
+        if (place := _place(row.Event)) is not None:
+            wanted += [place, (place[0], place[1] - 1)]
+    contents = crud.list_contents(session, pairs=wanted, longest=MAX_BYTES)
+    return [_log(row, _changes(row.Event, contents)) for row in rows]
+
+
+def _place(event: Event) -> tuple[int, int] | None:
+    if event.resource_type != "configuration" or event.version is None:
+        return None
+    return int(event.resource_id or 0), event.version
+
+
+def _changes(event: Event, contents: dict[tuple[int, int], str | None]) -> list[ChangedPath] | None:
+    place = _place(event)
+    before = (place[0], place[1] - 1) if place else None
+    if place not in contents or before is None or (before[1] > 0 and before not in contents):
+        return None
+    found = changes(_value(contents.get(before)), _value(contents[place]))
+    return [
+        ChangedPath(
+            path=pointer(one.path),
+            op=one.op,
+            old=None if one.op == "add" else MASK,
+            new=None if one.op == "remove" else MASK,
+        )
+        for one in found[:MAX_PATHS]
+    ]
+
+
+def _value(content: str | None) -> Any:
+    return json.loads(content) if content is not None else {}
+
+
+def _log(row: AnyRow, changed: list[ChangedPath] | None) -> LogRead:
+    event: Event = row.Event
+    return LogRead(
+        id=event.id,
+        entity_type=event.resource_type,
+        entity_id=event.resource_id,
+        action=event.action,
+        changes=changed,
+        metadata={
+            **event.detail,
+            "actor": event.actor_name,
+            "outcome": event.outcome,
+            "request_id": event.request_id,
+            "workspace": row.slug,
+            "revision": event.revision,
+            "version": event.version,
+        },
+        user_id=event.actor_id,
+        ip_address=event.address,
+        user_agent=event.user_agent,
+        timestamp=event.at,
+        app_id=event.service,
+        environment=event.environment,
+    )
+
+
+def present_reads(rows: Sequence[AnyRow]) -> list[LogRead]:
+    """Return counted reads for the wire, one per caller, object and minute."""
+    return [
+        LogRead(
+            id=0,
+            entity_type=row.ReadCount.resource_type,
+            entity_id=None,
+            action="read",
+            changes=None,
+            metadata={
+                "actor": row.ReadCount.actor_name,
+                "count": row.ReadCount.count,
+                "object": row.ReadCount.resource,
+                "workspace": row.slug,
+            },
+            user_id=row.ReadCount.actor_id,
+            ip_address=None,
+            user_agent=None,
+            timestamp=row.ReadCount.minute,
+            app_id=_service_of(row.ReadCount.resource),
+            environment=None,
+        )
+        for row in rows
+    ]
+
+
+def _service_of(resource: str) -> str | None:
+    """Return the service in `service@environment versions`; `*` is a list of many."""
+    service = resource.partition("@")[0].partition(" ")[0]
+    return None if service == "*" else service

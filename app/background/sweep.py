@@ -1,0 +1,74 @@
+"""Retention: what each append-only table may forget, and the partitions of the months to come."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.auth import crud as auth_crud
+from app.core import db
+from app.core.settings import get_settings
+from app.idempotency import crud as idempotency_crud
+from app.outbox import leases
+
+LEASE = "sweep"
+LEASE_SECONDS = 300
+PARTITIONED = ("events", "read_counts")
+
+
+def sweep(holder: str) -> bool:
+    """Forget what is old and prepare the next months, if it is this process's turn."""
+    with db.transaction() as session:
+        if not leases.claim(session, name=LEASE, holder=holder, seconds=LEASE_SECONDS):
+            return False
+        auth_crud.sweep(session)
+        idempotency_crud.sweep(session)
+        today = datetime.now(UTC)
+        for table in PARTITIONED:
+            make_partitions(session, table=table, today=today)
+            drop_partitions(session, table=table, today=today)
+    return True
+
+
+def month_of(moment: datetime) -> datetime:
+    """Return the first instant of a month."""
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def next_month(month: datetime) -> datetime:
+    """Return the first instant of the month after."""
+    return month_of(month + timedelta(days=32))
+
+
+def make_partitions(session: Session, *, table: str, today: datetime) -> None:
+    """Create the partitions of this month and the next two unless they exist."""
+    month = month_of(today)
+    for _ in range(3):
+        after = next_month(month)
+        name = f"{table}_p{month:%Y%m}"
+        if session.scalar(text("SELECT to_regclass(:name)"), {"name": name}) is None:
+            session.execute(
+                text(
+                    f"CREATE TABLE {name} PARTITION OF {table} "
+                    f"FOR VALUES FROM ('{month.isoformat()}') TO ('{after.isoformat()}')"
+                )
+            )
+        month = after
+
+
+def drop_partitions(session: Session, *, table: str, today: datetime) -> None:
+    """Drop the months that are older than AUDIT_RETENTION_DAYS as a whole."""
+    days = get_settings().audit_retention_days
+    if not days:
+        return
+    oldest = f"{table}_p{month_of(today - timedelta(days=days)):%Y%m}"
+    names = session.scalars(
+        text(
+            "SELECT inhrelid::regclass::text FROM pg_inherits "
+            "WHERE inhparent = to_regclass(:table) AND inhrelid::regclass::text ~ '_p[0-9]{6}$'"
+        ),
+        {"table": table},
+    )
+    for name in sorted(names):
+        if name < oldest:
+            session.execute(text(f"DROP TABLE {name}"))

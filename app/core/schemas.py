@@ -1,0 +1,82 @@
+"""What the schemas of all features share."""
+
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.formats import json
+
+MAX_ID = 2**53 - 1
+PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+
+
+class Strict(BaseModel):
+    """A body that authors something: unknown members are refused, input is never echoed."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+def _storable(text: str) -> str:
+    try:
+        json.check_text(text)
+    except json.JsonError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+Message = Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Entries in this page")]
+Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")]
+
+
+class Done(BaseModel):
+    """It was done."""
+
+    msg: str
+
+
+class Problem(BaseModel):
+    """RFC 9457: what every error looks like."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """Return the OpenAPI `responses` for the errors that a route can give."""
+    return {
+        status: {
+            "description": _MEANING[status],
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                }
+            },
+        }
+        for status in sorted({*statuses, *ALWAYS})
+    }
+
+
+ALWAYS = (413, 422, 500, 503)
+_MEANING = {
+    401: "Nobody is logged in, or not any more",
+    403: "Seen, but not allowed",
+    404: "Not there, or not for you to know",
+    409: "The state does not allow it",
+    410: "Of another line of history",
+    412: "Somebody changed it meanwhile; `current` is what it is now",
+    413: "The body is larger than 1 MiB",
+    415: "The body is not JSON",
+    422: "The input is wrong; `errors` says where",
+    429: "Too many; wait `Retry-After` seconds",
+    500: "Our fault",
+    503: "Not now; try again after `Retry-After` seconds",
+}

@@ -1,0 +1,137 @@
+"""The wire of documents (surface A)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.configs.levels import EnvironmentName, ServiceName
+from app.core.schemas import MAX_ID, Message, Strict
+
+Document = Annotated[
+    dict[str, Any],
+    Field(description="Any JSON object", examples=[{"database": {"host": "db", "port": 5432}}]),
+]
+ExpectedVersion = Annotated[
+    int | None,
+    Field(ge=0, le=MAX_ID, description="Refuse unless it is at this version; 0: must not exist"),
+]
+
+
+class DocumentWrite(Strict):
+    """The new document of a service's level."""
+
+    environment: EnvironmentName | None = None
+    config: Document
+    message: Message | None = None
+    expected_version: ExpectedVersion = None
+
+
+class NamedDocumentWrite(DocumentWrite):
+    """The new document, with the service's name in the body."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "billing",
+                    "config": {"database": {"host": "db1", "timeout": 30}},
+                    "message": "first version",
+                }
+            ]
+        }
+    )
+
+    name: ServiceName
+
+
+class RollbackWrite(Strict):
+    """The version number to go back to."""
+
+    version: Annotated[int, Field(ge=1, le=MAX_ID)]
+    environment: EnvironmentName | None = None
+    message: Message | None = None
+    expected_version: ExpectedVersion = None
+
+
+class ConfigRead(BaseModel):
+    """A stored document at one level."""
+
+    id: int
+    name: str
+    service: str
+    environment: str | None
+    workspace: str
+    config: dict[str, Any]
+    version: int
+    revision: int
+    user_id: int | None
+    updated_at: datetime
+    updated_by: str
+
+
+class ConfigList(BaseModel):
+    """A page of configs."""
+
+    configs: list[ConfigRead]
+    next_cursor: str | None
+
+
+class VersionRead(BaseModel):
+    """One version; `config` is null where the document was deleted."""
+
+    id: int
+    version: int
+    revision: int
+    config: dict[str, Any] | None
+    action: str
+    message: str | None
+    created_at: datetime
+    created_by: str
+    checksum: str | None
+
+
+class VersionList(BaseModel):
+    """A page of versions, newest first."""
+
+    service_name: str
+    versions: list[VersionRead]
+    next_cursor: str | None
+
+
+class DiffSummary(BaseModel):
+    """How many values were added, removed and changed."""
+
+    added: int
+    removed: int
+    changed: int
+
+
+class DiffRead(BaseModel):
+    """What differs between two versions."""
+
+    service: str
+    version1: int
+    version2: int
+    diff: dict[str, Any] | None
+    patch: list[dict[str, Any]]
+    summary: DiffSummary
+    diff_truncated: bool = False
+
+
+class EffectiveRead(BaseModel):
+    """The config as the service sees it."""
+
+    service: str
+    environment: str | None
+    version: str
+    revision: int
+    config: dict[str, Any]
+    document_version: int | None
+    document_etag: str | None
+
+
+class Deleted(BaseModel):
+    """It is deleted."""
+
+    detail: str = "Configuration deleted"

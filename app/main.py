@@ -1,0 +1,100 @@
+"""The FastAPI application: middleware, routers, lifespan. Wiring only."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse
+
+from app import __version__, api
+from app.auth import passwords
+from app.background.loop import Loop
+from app.core import db, handlers, logs
+from app.core.errors import AppError
+from app.core.http import RequestMiddleware
+from app.core.openapi import DESCRIPTION, TAGS, use_problem_schemas
+from app.core.routing import new_admission
+from app.core.settings import get_settings
+from app.core.workpool import WorkPool
+from app.idempotency.deps import Replay, replayed
+from app.outbox import broker
+from app.outbox.recorder import recorder
+
+MAX_BODY_BYTES = 1024 * 1024
+HEALTH_THREADS = 4
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Start what works beside the requests; at the end, finish and close it."""
+    settings = get_settings()
+    settings.signing_keys()
+    db.use_deadlines()
+    broker.bound_publishing()
+    passwords.warm_up()
+    anyio.to_thread.current_default_thread_limiter().total_tokens = (
+        settings.db_pool_size + HEALTH_THREADS
+    )
+    app.state.admission = new_admission()
+    app.state.workpool = WorkPool(
+        workers=1, queue=4, seconds=settings.diff_time_limit_ms / 1000, megabytes=512
+    )
+    loop = Loop()
+    db.on_event_commit(loop.wake)
+    loop.start()
+    try:
+        yield
+    finally:
+        db.forget_callbacks()
+        loop.stop()
+        app.state.workpool.close()
+        db.dispose_engines()
+
+
+def create_app() -> FastAPI:
+    """Build the application from the settings."""
+    settings = get_settings()
+    logs.configure(settings)
+    app = FastAPI(
+        title=settings.project_name,
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        root_path=settings.root_path,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        swagger_ui_parameters={"persistAuthorization": True},
+    )
+    handlers.install(app)
+    app.add_exception_handler(Replay, replayed)
+    api.mount(app)
+    use_problem_schemas(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "X-Request-ID", "X-ConfigSync-Revision"],
+        )
+    app.add_middleware(
+        RequestMiddleware,
+        deadline_seconds=settings.request_deadline_ms / 1000,
+        max_body_bytes=MAX_BODY_BYTES,
+    )
+    app.add_api_route("/", go_to_docs, include_in_schema=False)
+    if note_refusal not in handlers.refused:
+        handlers.refused.append(note_refusal)
+    return app
+
+
+async def go_to_docs(request: Request) -> RedirectResponse:
+    """Send people who open the server in a browser to the documentation."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
+
+
+def note_refusal(request: Request, error: AppError) -> None:
+    """Tell the audit of a 401 or 403."""
+    recorder.refused(status=error.status, code=error.code, path=request.url.path[:200])

@@ -1,0 +1,178 @@
+"""What is recorded beside the requests: counted reads and refusals, written within a second."""
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Executable, func
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.core import context, db
+from app.models import Event, EventPending, ReadCount
+from app.outbox.events import mark
+
+log = structlog.get_logger()
+
+SINGLY_PER_MINUTE = 20
+MAX_KEYS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Who reads what, in which minute."""
+
+    minute: datetime
+    workspace_id: int
+    actor_name: str
+    resource_type: str
+    resource: str
+    actor_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A 401 or 403, and where it came from."""
+
+    status: int
+    code: str
+    path: str
+    request: context.RequestContext
+    at: datetime
+
+
+class Recorder:
+    """The buffers of one process. Bounded: what does not fit is dropped, counted and logged."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reads: Counter[Read] = Counter()
+        self._refusals: list[Refusal] = []
+        self._per_minute: Counter[tuple[int, str, str]] = Counter()
+        self._more: Counter[tuple[int, str, str]] = Counter()
+        self._dropped = 0
+
+    def count_read(
+        self,
+        *,
+        workspace_id: int,
+        actor_id: int | None,
+        actor_name: str,
+        resource_type: str,
+        resource: str,
+    ) -> None:
+        """Count a read of an object by a caller in this minute."""
+        minute = datetime.now(UTC).replace(second=0, microsecond=0)
+        read = Read(minute, workspace_id, actor_name, resource_type, resource, actor_id)
+        with self._lock:
+            if len(self._reads) < MAX_KEYS or read in self._reads:
+                self._reads[read] += 1
+            else:
+                self._dropped += 1
+
+    def refused(self, *, status: int, code: str, path: str) -> None:
+        """Note a refusal: singly up to 20 per address, code and minute, beyond that counted."""
+        request = context.current()
+        key = (int(time.time() // 60), request.address or "", code)
+        with self._lock:
+            self._per_minute[key] += 1
+            if self._per_minute[key] <= SINGLY_PER_MINUTE and len(self._refusals) < MAX_KEYS:
+                at = datetime.now(UTC)
+                self._refusals.append(Refusal(status, code, path, request, at))
+            elif len(self._more) < MAX_KEYS:
+                self._more[key] += 1
+
+    def flush(self) -> None:
+        """Write everything to the database; what cannot be written is kept for the next time."""
+        with self._lock:
+            reads, self._reads = self._reads, Counter()
+            refusals, self._refusals = self._refusals, []
+            more = self._take_finished_minutes()
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            log.warning("reads.dropped", count=dropped)
+        if not reads and not refusals and not more:
+            return
+        try:
+            with db.transaction() as session:
+                for read, count in sorted(reads.items(), key=lambda item: str(item[0])):
+                    session.execute(_upsert(read, count))
+                rows = [_refusal_row(one) for one in refusals]
+                rows += [_count_row(key, count) for key, count in more.items()]
+                if rows:
+                    made = session.execute(insert(Event).returning(Event.id, Event.at), rows).all()
+                    session.execute(
+                        insert(EventPending), [{"event_id": r.id, "at": r.at} for r in made]
+                    )
+                    mark(session)
+        except SQLAlchemyError:
+            with self._lock:
+                self._reads.update(reads)
+                self._refusals = (refusals + self._refusals)[:MAX_KEYS]
+                self._more.update(more)
+            raise
+
+    def _take_finished_minutes(self) -> Counter[tuple[int, str, str]]:
+        """Return counted refusals of minutes that are over, and forget those minutes."""
+        this_minute = int(time.time() // 60)
+        over = [key for key in self._per_minute if key[0] < this_minute]
+        for key in over:
+            del self._per_minute[key]
+        return Counter(
+            {key: self._more.pop(key) for key in list(self._more) if key[0] < this_minute}
+        )
+
+
+def _upsert(read: Read, count: int) -> Executable:
+    statement = insert(ReadCount).values(
+        minute=read.minute,
+        workspace_id=read.workspace_id,
+        actor_name=read.actor_name,
+        resource_type=read.resource_type,
+        resource=read.resource,
+        actor_id=read.actor_id,
+        count=count,
+    )
+    return statement.on_conflict_do_update(
+        index_elements=["minute", "workspace_id", "actor_name", "resource_type", "resource"],
+        set_={"count": ReadCount.count + statement.excluded.count},
+    )
+
+
+def _refusal_row(one: Refusal) -> dict[str, object]:
+    return {
+        "at": one.at,
+        "action": "refused",
+        "resource_type": "token" if one.status == 401 else "workspace",  # noqa: PLR2004
+        "outcome": "refused",
+        "actor_name": "anonymous",
+        "address": one.request.address,
+        "user_agent": one.request.user_agent,
+        "request_id": one.request.request_id,
+        "detail": {"code": one.code, "status": one.status, "path": one.path},
+    }
+
+
+def _count_row(key: tuple[int, str, str], count: int) -> dict[str, object]:
+    minute, address, code = key
+    return {
+        "at": func.clock_timestamp(),
+        "action": "refused",
+        "resource_type": "token",
+        "outcome": "refused",
+        "actor_name": "anonymous",
+        "address": address or None,
+        "user_agent": None,
+        "request_id": context.current().request_id,
+        "detail": {
+            "code": code,
+            "more": count,
+            "minute": datetime.fromtimestamp(minute * 60, UTC).isoformat(),
+        },
+    }
+
+
+recorder = Recorder()

@@ -1,0 +1,70 @@
+"""SQL of the history, the same for every kind of object."""
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.core.db import AnyRow, AnySelect
+from app.models import Revision, Version
+
+
+def select_versions() -> AnySelect:
+    """Select versions with who made them, when and why."""
+    return select(
+        Version.id,
+        Version.object_id,
+        Version.version,
+        Version.revision,
+        Version.action,
+        Version.content,
+        Version.checksum,
+        Revision.at,
+        Revision.actor_name,
+        Revision.message,
+    ).join(
+        Revision,
+        (Revision.workspace_id == Version.workspace_id) & (Revision.n == Version.revision),
+    )
+
+
+def list_versions(
+    session: Session, *, object_id: int, before: int | None, limit: int
+) -> list[AnyRow]:
+    """List versions of an object, newest first, below a version number."""
+    statement = select_versions().where(Version.object_id == object_id)
+    if before is not None:
+        statement = statement.where(Version.version < before)
+    return list(session.execute(statement.order_by(Version.version.desc()).limit(limit)))
+
+
+def get_version(session: Session, *, object_id: int, version: int) -> AnyRow | None:
+    """Return a version by its number."""
+    return session.execute(
+        select_versions().where(Version.object_id == object_id, Version.version == version)
+    ).one_or_none()
+
+
+def get_version_by_id(session: Session, *, object_id: int, version_id: int) -> AnyRow | None:
+    """Return a version of this object by the version's own id."""
+    return session.execute(
+        select_versions().where(Version.object_id == object_id, Version.id == version_id)
+    ).one_or_none()
+
+
+def get_last_content(session: Session, *, object_id: int) -> AnyRow | None:
+    """Return the newest version that has content."""
+    return session.execute(
+        select_versions()
+        .where(Version.object_id == object_id, Version.content.is_not(None))
+        .order_by(Version.version.desc())
+        .limit(1)
+    ).one_or_none()
+
+
+def revision_at(session: Session, *, workspace_id: int, at: datetime) -> int:
+    """Return the newest revision that was there at a time, 0 before the first."""
+    found = session.scalar(
+        select(func.max(Revision.n)).where(Revision.workspace_id == workspace_id, Revision.at <= at)
+    )
+    return found or 0

@@ -1,0 +1,149 @@
+"""Real PostgreSQL for every test: one server a run, one migrated template, one copy a test."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg2
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import make_url
+
+from app.auth import passwords, tokens
+from app.core import db
+from app.core.settings import Settings, get_settings
+from app.launcher.migrations import migrate
+from app.launcher.postgres import embedded_postgres
+from app.main import create_app
+from app.outbox import broker
+from app.outbox.recorder import recorder
+from tests.client import Person, first_admin, register
+
+TEMPLATE = "configsync_template"
+KEY = pytest.StashKey[ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start PostgreSQL once, in the process that hands out the tests."""
+    if hasattr(config, "workerinput"):
+        os.environ["CONFIGSYNC_TEST_DSN"] = config.workerinput["dsn"]
+        return
+    stack = config.stash[KEY] = ExitStack()
+    home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="configsync-")))
+    home.chmod(0o755)
+    dsn = stack.enter_context(embedded_postgres(home / "data", say=lambda _: None))
+    os.environ["CONFIGSYNC_TEST_DSN"] = dsn
+    execute(f"CREATE DATABASE {TEMPLATE}")
+    with environment(DATABASE_URL=url_of(TEMPLATE)):
+        migrate()
+
+
+def pytest_configure_node(node) -> None:
+    """Tell a worker process where PostgreSQL is."""
+    node.workerinput["dsn"] = os.environ["CONFIGSYNC_TEST_DSN"]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop PostgreSQL."""
+    if KEY in config.stash:
+        config.stash[KEY].close()
+
+
+def url_of(name: str) -> str:
+    """Return the URL of a database of the test server."""
+    url = make_url(os.environ["CONFIGSYNC_TEST_DSN"]).set(database=name)
+    return url.render_as_string(hide_password=False)
+
+
+def execute(statement: str) -> None:
+    """Run a statement for the whole server."""
+    connection = psycopg2.connect(os.environ["CONFIGSYNC_TEST_DSN"])
+    try:
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+    finally:
+        connection.close()
+
+
+def forget_settings() -> None:
+    """Let the next use read the settings anew."""
+    db.dispose_engines()
+    for cached in (get_settings, broker.get_celery, passwords._places):
+        cached.cache_clear()
+    tokens._verified.clear()
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set environment variables, and nothing from outside, for a while."""
+    known = {name.upper() for name in Settings.model_fields}
+    saved = {name: os.environ.pop(name) for name in known if name in os.environ}
+    os.environ.update(variables)
+    forget_settings()
+    try:
+        yield
+    finally:
+        forget_settings()
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(saved)
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """Return the URL of a database of this test's own, migrated and empty."""
+    name = f"test_{uuid.uuid4().hex}"
+    execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield url_of(name)
+    execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def variables() -> dict[str, str]:
+    """Return settings that a module or test overrides."""
+    return {}
+
+
+@pytest.fixture
+def settings(database: str, variables: dict[str, str], tmp_path: Path) -> Iterator[Settings]:
+    """Return the settings of this test."""
+    with environment(
+        **{
+            "DATABASE_URL": database,
+            "DATA_DIR": str(tmp_path / "data"),
+            "AUDIT_LOG_FILE": str(tmp_path / "audit.log"),
+            "SECRET_KEY": "test-signing-key-0123456789-abcdefghijkl",
+            "ENCRYPTION_KEY": "test-encryption-key-0123456789-abcdefgh",
+            **variables,
+        }
+    ):
+        yield get_settings()
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    """Return a client of the whole application, its background thread running."""
+    recorder.__init__()
+    with TestClient(create_app(), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def ada(client: TestClient) -> Person:
+    """Return an ordinary user, logged in."""
+    return register(client, "ada")
+
+
+@pytest.fixture
+def bob(client: TestClient) -> Person:
+    """Return another one."""
+    return register(client, "bob")
+
+
+@pytest.fixture
+def admin(client: TestClient) -> Person:
+    """Return the first admin, who acts in `default`."""
+    return first_admin(client)
