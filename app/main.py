@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
@@ -57,7 +58,7 @@ def create_app() -> FastAPI:
     """Build the application from the settings."""
     settings = get_settings()
     logs.configure(settings)
-    app = FastAPI(
+    app = FastAPIOffline(
         title=settings.project_name,
         version=__version__,
         description=DESCRIPTION,
@@ -65,6 +66,7 @@ def create_app() -> FastAPI:
         root_path=settings.root_path,
         lifespan=lifespan,
         redirect_slashes=False,
+        static_url="/docs/static",
         swagger_ui_parameters={"persistAuthorization": True},
     )
     handlers.install(app)

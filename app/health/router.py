@@ -101,10 +101,13 @@ async def ready(
     response: Response,
     strict: Annotated[bool, Query(description="503 also while only degraded")] = False,
 ) -> Ready:
-    """Say whether requests can be served: the database answers and is migrated."""
+    """Say whether requests can be served: the database answers and is migrated.
+
+    Nothing can be served without the database yet, so `degraded` is false and `strict` moot.
+    """
     reason = await run_in_threadpool(service.not_ready)
     if reason is None:
         return Ready(status="ready")
     response.status_code = 503
     response.headers["Retry-After"] = "2"
-    return Ready(status="not_ready", degraded=strict, reason=reason)
+    return Ready(status="not_ready", reason=reason)

@@ -18,6 +18,7 @@ from app.outbox import drain, leases
 CONNECTED, DISCONNECTED, DISABLED = "connected", "disconnected", "disabled"
 HEARTBEAT = "worker"
 MINIMUM_POSTGRES = 150000
+TOO_OLD = "PostgreSQL 15 or newer is needed"
 
 
 def database_status() -> tuple[str, dict[str, object]]:
@@ -70,7 +71,7 @@ def not_ready() -> str | None:
     except (SQLAlchemyError, OSError):
         return "the database does not answer"
     if version < MINIMUM_POSTGRES:
-        return "PostgreSQL 15 or newer is needed"
+        return TOO_OLD
     if current is None:
         return "the database is empty: run `python -m app migrate`"
     script = ScriptDirectory.from_config(Config(_root() / "alembic.ini"))

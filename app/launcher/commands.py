@@ -21,6 +21,7 @@ from app.auth.errors import UserExists
 from app.core import db
 from app.core.secret_files import make_secrets
 from app.core.settings import Settings, get_settings
+from app.health.service import TOO_OLD, not_ready
 from app.launcher import store
 from app.launcher.migrations import migrate
 from app.launcher.postgres import data_home, embedded_postgres
@@ -49,7 +50,10 @@ def database() -> Iterator[Settings]:
     settings = get_settings()
     with embedded_postgres(settings.data_dir, say=say):
         make_secrets(settings.data_dir)
-        yield settings
+        try:
+            yield settings
+        finally:
+            db.dispose_engines()
 
 
 def serve(_: Any = None) -> None:
@@ -60,6 +64,10 @@ def serve(_: Any = None) -> None:
         if settings.embedded:
             migrate()
             ensure_admin(settings, generate=True)
+        elif (reason := not_ready()) is not None:
+            if reason == TOO_OLD:
+                raise CommandError(f"{reason}.")
+            say(f"Not ready yet: {reason}.")
         scheme = "https" if settings.tls_cert_file else "http"
         url = f"{scheme}://{settings.host}:{settings.service_port}"
         say(f"ConfigSync serves {url} — documentation at {url}/docs, Ctrl-C stops it.")
