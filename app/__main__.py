@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__
 from app.core.settings import Settings
@@ -27,6 +28,10 @@ def main(words: list[str] | None = None) -> int:
         return 2
     except (CommandError, EmbeddedPostgresError, StoreError, ValueError, OSError) as error:
         commands.say(str(error))
+        return 1
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        commands.say(f"The database cannot be used: {reason}")
         return 1
     return 0
 

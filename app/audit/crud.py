@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow, AnySelect
@@ -90,8 +90,13 @@ def list_reads(
         conditions.append(ReadCount.minute <= filters.until)
     if filters.entity_type is not None:
         conditions.append(ReadCount.resource_type == filters.entity_type)
+    if filters.entity_id is not None:
+        conditions.append(false())
+    place = func.split_part(ReadCount.resource, " ", 1)
     if filters.app_id is not None:
-        conditions.append(ReadCount.resource.startswith(filters.app_id, autoescape=True))
+        conditions.append(func.split_part(place, "@", 1) == filters.app_id)
+    if filters.environment is not None:
+        conditions.append(func.split_part(place, "@", 2) == filters.environment)
     if user_id is not None:
         administered = select(Member.workspace_id).where(
             Member.user_id == user_id, Member.role.in_(("admin", "owner"))

@@ -100,7 +100,7 @@ def present_reads(rows: Sequence[AnyRow]) -> list[LogRead]:
             user_agent=None,
             timestamp=row.ReadCount.minute,
             app_id=_service_of(row.ReadCount.resource),
-            environment=None,
+            environment=_environment_of(row.ReadCount.resource),
         )
         for row in rows
     ]
@@ -110,3 +110,7 @@ def _service_of(resource: str) -> str | None:
     """Return the service in `service@environment versions`; `*` is a list of many."""
     service = resource.partition("@")[0].partition(" ")[0]
     return None if service == "*" else service
+
+
+def _environment_of(resource: str) -> str | None:
+    return resource.partition(" ")[0].partition("@")[2] or None

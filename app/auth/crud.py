@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -12,8 +12,8 @@ from app.models import LoginSession, LoginThrottle, Member, User, Workspace
 EVERYWHERE = "*"
 
 
-def select_login(jti: str) -> AnySelect:
-    """Select the user of a session that is neither revoked nor expired, nor the user disabled."""
+def select_login() -> AnySelect:
+    """Select the user of the session `:jti`, neither revoked nor expired, nor disabled."""
     return (
         select(
             User.id.label("user_id"),
@@ -23,7 +23,7 @@ def select_login(jti: str) -> AnySelect:
         )
         .join(LoginSession, LoginSession.user_id == User.id)
         .where(
-            LoginSession.jti == jti,
+            LoginSession.jti == bindparam("jti"),
             LoginSession.revoked_at.is_(None),
             LoginSession.expires_at > func.now() - timedelta(seconds=5),
             User.disabled.is_(False),
@@ -31,9 +31,12 @@ def select_login(jti: str) -> AnySelect:
     )
 
 
+LOGIN = select_login()
+
+
 def get_login(session: Session, *, jti: str) -> AnyRow | None:
     """Return the user of a live session."""
-    return session.execute(select_login(jti)).one_or_none()
+    return session.execute(LOGIN, {"jti": jti}).one_or_none()
 
 
 def get_user(session: Session, *, user_id: int) -> User | None:
@@ -150,8 +153,8 @@ def claim_attempt(session: Session, *, account: str, address: str) -> float:
         stale = throttle.last_at < at - timedelta(days=1)
         throttle.failures = 1 if stale else throttle.failures + 1
         throttle.last_at = at
-        if throttle.failures > free:
-            seconds = min(longest, 2 ** min(throttle.failures - free, 20))
+        if throttle.failures >= free:
+            seconds = min(longest, 2 ** min(throttle.failures - free + 1, 20))
             throttle.blocked_until = at + timedelta(seconds=seconds)
     session.flush()
     return 0.0

@@ -103,6 +103,6 @@ def _verify(text: str) -> Token:
                 user_id=int(claims["sub"]),
                 expires_at=int(claims["exp"]),
             )
-        except (JOSEError, ValueError, TypeError, KeyError):
+        except (JOSEError, ValueError, TypeError, KeyError, RecursionError):
             continue
     raise InvalidToken

@@ -1,9 +1,11 @@
 """The one thread beside the requests of a server process: it wakes workers, or does their work."""
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +19,7 @@ from app.outbox.recorder import recorder
 log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
+GATHER_SECONDS = 0.2  # commits of this long share one drain, one task
 BREAKER_SECONDS = 5.0
 RESEND_SECONDS = 2.0
 SWEEP_SECONDS = 600.0
@@ -31,7 +34,6 @@ class Loop(threading.Thread):
         self._stopping = threading.Event()
         self._broker = get_settings().redis is not None
         self._holder = leases.holder("server")
-        self._parent = os.getppid()
         self._breaker_until = 0.0
         self._next_sweep = 0.0
         self._stepped_in = False
@@ -50,18 +52,20 @@ class Loop(threading.Thread):
         """Work until stopped; a failing database or broker is tried again at the next tick."""
         while not self._stopping.is_set():
             woken = self._woken.wait(TICK_SECONDS)
+            self._stopping.wait(GATHER_SECONDS if woken else 0)
             self._woken.clear()
             self._step(woken=woken)
             self._end_with_parent()
         self._step(woken=True)
 
     def _step(self, *, woken: bool) -> None:
-        try:
-            recorder.flush()
-            self._deliver(woken=woken)
-            self._sweep()
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("background.delayed", error=type(error).__name__)
+        for work in (recorder.flush, partial(self._deliver, woken=woken), self._sweep):
+            try:
+                work()
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("background.delayed", error=type(error).__name__)
+            except Exception:
+                log.exception("background.failed")
 
     def _deliver(self, *, woken: bool) -> None:
         """Get events into the log: by a worker, or here where there is none."""
@@ -100,6 +104,7 @@ class Loop(threading.Thread):
 
     def _end_with_parent(self) -> None:
         """End when the launcher was killed, so that its port is free for the next one."""
-        if get_settings().workers > 1 and os.getppid() != self._parent:
+        launcher = multiprocessing.parent_process()
+        if launcher is not None and os.getppid() != launcher.pid:
             log.warning("server.orphaned")
             os.kill(os.getpid(), signal.SIGTERM)

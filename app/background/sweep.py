@@ -13,7 +13,7 @@ from app.outbox import leases
 
 LEASE = "sweep"
 LEASE_SECONDS = 300
-PARTITIONED = ("events", "read_counts")
+PARTITIONED = {"events": "at", "read_counts": "minute"}
 
 
 def sweep(holder: str) -> bool:
@@ -47,13 +47,25 @@ def make_partitions(session: Session, *, table: str, today: datetime) -> None:
         after = next_month(month)
         name = f"{table}_p{month:%Y%m}"
         if session.scalar(text("SELECT to_regclass(:name)"), {"name": name}) is None:
-            session.execute(
-                text(
-                    f"CREATE TABLE {name} PARTITION OF {table} "
-                    f"FOR VALUES FROM ('{month.isoformat()}') TO ('{after.isoformat()}')"
-                )
-            )
+            make_partition(session, table=table, name=name, month=month, after=after)
         month = after
+
+
+def make_partition(
+    session: Session, *, table: str, name: str, month: datetime, after: datetime
+) -> None:
+    """Create one, with what the default partition took meanwhile."""
+    place = PARTITIONED[table]
+    during = f"{place} >= '{month.isoformat()}' AND {place} < '{after.isoformat()}'"
+    for step in (
+        f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)",
+        f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE",
+        f"WITH moved AS (DELETE FROM {table}_default WHERE {during} RETURNING *) "  # noqa: S608
+        f"INSERT INTO {name} SELECT * FROM moved",
+        f"ALTER TABLE {table} ATTACH PARTITION {name} "
+        f"FOR VALUES FROM ('{month.isoformat()}') TO ('{after.isoformat()}')",
+    ):
+        session.execute(text(step))
 
 
 def drop_partitions(session: Session, *, table: str, today: datetime) -> None:

@@ -5,6 +5,9 @@ from celery import Celery
 from app.background import sweep
 from app.outbox import broker, drain, leases
 
+HOLDER = leases.holder("worker")
+"""Made before a worker forks: its processes hold the lease together, one row lock at a time."""
+
 
 def register(app: Celery) -> None:
     """Register the tasks under their names."""
@@ -14,9 +17,9 @@ def register(app: Celery) -> None:
 
 def drain_outbox() -> None:
     """Write pending events to the audit log."""
-    drain.drain(leases.holder("worker"))
+    drain.drain(HOLDER, before="server")
 
 
 def sweep_tables() -> None:
     """Forget what is old."""
-    sweep.sweep(leases.holder("worker"))
+    sweep.sweep(HOLDER)

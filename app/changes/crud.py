@@ -3,45 +3,76 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
-from sqlalchemy import insert, literal, select, text, union_all
+from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from app.configs.crud import at_level
+from app.configs.crud import at_level, level_values, shape
 from app.configs.levels import Level
-from app.core.db import AnyRow
+from app.core.db import AnyRow, AnySelect
 from app.models import Config, Environment, Kind, Object, Service
+
+LOCKED = (Object.id, Object.version, Object.revision, Object.checksum, Config.created_by)
+
+FIND_IDS = text(
+    """
+    SELECT wanted.place, c.id
+    FROM unnest(CAST(:services AS text[]), CAST(:environments AS text[]))
+        WITH ORDINALITY AS wanted (service, environment, place)
+    LEFT JOIN services AS s ON s.workspace_id = :workspace_id AND s.name = wanted.service
+    LEFT JOIN environments AS e
+        ON e.workspace_id = :workspace_id AND e.name = wanted.environment
+    JOIN configs AS c ON c.workspace_id = :workspace_id
+        AND (c.service_id = s.id OR (wanted.service IS NULL AND c.service_id IS NULL))
+        AND (c.environment_id = e.id
+             OR (wanted.environment IS NULL AND c.environment_id IS NULL))
+    """
+)
 
 
 def find_ids(session: Session, *, workspace_id: int, levels: Sequence[Level]) -> dict[Level, int]:
     """Return the ids of the configs that exist (deleted ones too), without locking."""
-    branches = [
-        select(literal(place).label("place"), Config.id).where(at_level(workspace_id, level))
-        for place, level in enumerate(levels)
-    ]
-    rows = session.execute(union_all(*branches)).all()
-    return {levels[row.place]: row.id for row in rows}
+    rows = session.execute(
+        FIND_IDS,
+        {
+            "workspace_id": workspace_id,
+            "services": [level.service for level in levels],
+            "environments": [level.environment for level in levels],
+        },
+    ).all()
+    return {levels[row.place - 1]: row.id for row in rows}
 
 
 def lock_objects(session: Session, *, ids: Sequence[int]) -> Sequence[AnyRow]:
     """Lock objects in ascending order of their ids and return them as they are then."""
     return session.execute(
-        select(Object.id, Object.version, Object.revision, Object.checksum)
+        select(*LOCKED)
+        .join(Config, Config.id == Object.id)
         .where(Object.id.in_(ids))
         .order_by(Object.id)
-        .with_for_update()
+        .with_for_update(of=Object)
     ).all()
+
+
+@lru_cache
+def _lock_config(*, service: bool, environment: bool) -> AnySelect:
+    return (
+        select(*LOCKED)
+        .join(Config, Config.id == Object.id)
+        .where(at_level(service=service, environment=environment))
+        .with_for_update(of=Object)
+    )
 
 
 def lock_config(session: Session, *, workspace_id: int, level: Level) -> AnyRow | None:
     """Find and lock one config in one statement."""
-    return session.execute(
-        select(Object.id, Object.version, Object.revision, Object.checksum)
-        .join(Config, Config.id == Object.id)
-        .where(at_level(workspace_id, level))
-        .with_for_update(of=Object)
-    ).one_or_none()
+    return (
+        session.connection()
+        .execute(_lock_config(**shape(level)), level_values(workspace_id, level))
+        .one_or_none()
+    )
 
 
 _LOCK_ADDRESS = text("SELECT pg_advisory_xact_lock(hashtextextended(:address, 0))")
@@ -180,24 +211,28 @@ def write(session: Session, *, commit: Commit, items: Sequence[Item]) -> Written
 
     The row of the workspace's counter stays locked from here to the commit.
     """
-    rows = session.execute(
-        _WRITE,
-        {
-            "workspace_id": commit.workspace_id,
-            "actor_id": commit.actor_id,
-            "actor_name": commit.actor_name,
-            "message": commit.message,
-            "request_id": commit.request_id,
-            "address": commit.address,
-            "user_agent": commit.user_agent,
-            "ids": [item.id for item in items],
-            "actions": [item.action for item in items],
-            "contents": [item.content for item in items],
-            "checksums": [item.checksum for item in items],
-            "services": [item.service for item in items],
-            "environments": [item.environment for item in items],
-        },
-    ).all()
+    rows = (
+        session.connection()
+        .execute(
+            _WRITE,
+            {
+                "workspace_id": commit.workspace_id,
+                "actor_id": commit.actor_id,
+                "actor_name": commit.actor_name,
+                "message": commit.message,
+                "request_id": commit.request_id,
+                "address": commit.address,
+                "user_agent": commit.user_agent,
+                "ids": [item.id for item in items],
+                "actions": [item.action for item in items],
+                "contents": [item.content for item in items],
+                "checksums": [item.checksum for item in items],
+                "services": [item.service for item in items],
+                "environments": [item.environment for item in items],
+            },
+        )
+        .all()
+    )
     return Written(
         revision=rows[0].revision,
         at=rows[0].at,

@@ -15,6 +15,7 @@ class Stored:
     id: int
     version: int
     checksum: str | None
+    created_by: int | None
     read: Callable[[], str] = field(repr=False)
     """Load the current content; only meaningful when it exists."""
 
@@ -66,12 +67,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a change; `changed` is False when the content was the same already."""
+    """What became of a change; `changed` is False when the content was the same already.
+
+    `content` is then None: it is not read without need.
+    """
 
     level: Level
     id: int
     version: int
     content: str | None
+    created_by: int | None
     changed: bool
 
 

@@ -71,18 +71,7 @@ def apply(
     written = crud.write(session, commit=_commit(access, message), items=items)
     events.mark(session)
     session.info["revision"] = written.revision
-    outcomes = [
-        Outcome(
-            level,
-            stored[level].id,
-            written.versions[stored[level].id],
-            edited[level].content,
-            changed=True,
-        )
-        if stored[level].id in written.versions
-        else _unchanged(level, stored[level])
-        for level in levels
-    ]
+    outcomes = [_outcome(level, stored[level], edited[level], written) for level in levels]
     return Applied(written.revision, written.at, outcomes)
 
 
@@ -110,8 +99,15 @@ def _item(level: Level, stored: Stored, edit: Edited) -> crud.Item:
     )
 
 
+def _outcome(level: Level, stored: Stored, edit: Edited, written: crud.Written) -> Outcome:
+    version = written.versions.get(stored.id)
+    if version is None:
+        return _unchanged(level, stored)
+    return Outcome(level, stored.id, version, edit.content, stored.created_by, changed=True)
+
+
 def _unchanged(level: Level, stored: Stored) -> Outcome:
-    return Outcome(level, stored.id, stored.version, None, changed=False)
+    return Outcome(level, stored.id, stored.version, None, stored.created_by, changed=False)
 
 
 def _lock(session: Session, *, access: Access, changes: Sequence[Change]) -> dict[Level, Stored]:
@@ -163,7 +159,13 @@ def _create(session: Session, access: Access, level: Level) -> Stored:
         environment_id=environment_id,
         created_by=access.caller.user_id,
     )
-    return Stored(id=object_id, version=0, checksum=None, read=_nothing)
+    return Stored(
+        id=object_id,
+        version=0,
+        checksum=None,
+        created_by=access.caller.user_id,
+        read=_nothing,
+    )
 
 
 def _nothing() -> str:
@@ -171,7 +173,13 @@ def _nothing() -> str:
 
 
 def _stored(session: Session, row: AnyRow) -> Stored:
-    return Stored(id=row.id, version=row.version, checksum=row.checksum, read=_reader(session, row))
+    return Stored(
+        id=row.id,
+        version=row.version,
+        checksum=row.checksum,
+        created_by=row.created_by,
+        read=_reader(session, row),
+    )
 
 
 def _reader(session: Session, row: AnyRow) -> Callable[[], str]:

@@ -1,6 +1,6 @@
 """Parameters that the document routes share."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Header, Query
@@ -13,6 +13,8 @@ from app.core.routing import SessionDep
 from app.versions import crud as versions_crud
 from app.workspaces import crud as workspaces_crud
 from app.workspaces.deps import ReadAccess
+
+CLOCK_SKEW = timedelta(seconds=5)
 
 At = Annotated[
     str | None,
@@ -42,12 +44,13 @@ def get_at(session: SessionDep, access: ReadAccess, at: At = None) -> int | None
         return None
     if at.isascii() and at.isdecimal():
         revision = int(at)
+        future = False
     else:
-        revision = versions_crud.revision_at(
-            session, workspace_id=access.workspace_id, at=_moment(at)
-        )
+        moment = _moment(at)
+        revision = versions_crud.revision_at(session, workspace_id=access.workspace_id, at=moment)
+        future = moment > datetime.now(UTC) + CLOCK_SKEW
     head = workspaces_crud.get_head(session, workspace_id=access.workspace_id)
-    if revision > head:
+    if future or revision > head:
         raise AtOutOfRange(head)
     return revision
 

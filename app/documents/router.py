@@ -143,14 +143,14 @@ def rollback_config(
     environment: EnvironmentQuery = None,
 ) -> Response:
     """Go back to a version: makes a new one with its content."""
-    row = service.rollback(
+    written = service.rollback(
         session,
         access=access,
         level=Level.of(service_name, environment),
         version_id=version_id,
         precondition=precondition,
     )
-    return _document(row)
+    return answer(written.members, etag=written.etag)
 
 
 @router.delete("/delete", response_model=Deleted, responses=WRITE)
@@ -181,13 +181,13 @@ def restore_config(
     environment: EnvironmentQuery = None,
 ) -> Response:
     """Bring a deleted document back as it was."""
-    row = service.restore(
+    written = service.restore(
         session,
         access=access,
         level=Level.of(service_name, environment),
         precondition=precondition,
     )
-    return _document(row)
+    return answer(written.members, etag=written.etag)
 
 
 @router.get(
@@ -265,7 +265,7 @@ def rollback_service(
     _: Idempotent,
 ) -> Response:
     """Go back to a version by its number: makes a new one with its content."""
-    row = service.rollback(
+    written = service.rollback(
         session,
         access=access,
         level=Level.of(service_name, body.environment),
@@ -274,7 +274,7 @@ def rollback_service(
         precondition=precondition,
         expected_version=body.expected_version,
     )
-    return _document(row)
+    return answer(written.members, etag=written.etag)
 
 
 def _stored(
@@ -293,7 +293,7 @@ def _write(
     body: DocumentWrite,
     precondition: Preconditions,
 ) -> Response:
-    row = service.write(
+    written = service.write(
         session,
         access=access,
         level=level,
@@ -302,7 +302,7 @@ def _write(
         precondition=precondition,
         expected_version=body.expected_version,
     )
-    return _document(row)
+    return answer(written.members, etag=written.etag)
 
 
 def _versions(

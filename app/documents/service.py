@@ -1,20 +1,30 @@
 """Documents: what surface A does, as proposals to the write pipeline."""
 
+from dataclasses import dataclass
 from dataclasses import replace as evolve
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.changes import plan
-from app.changes.plan import Change, Edited, Precondition, Stored
+from app.changes.plan import Change, Edited, Precondition, Stored, document_etag
 from app.changes.service import apply
 from app.configs import crud
 from app.configs.errors import ConfigNotFound, NotDeleted, VersionEmpty, VersionNotFound
 from app.configs.levels import Level
 from app.core.db import AnyRow
+from app.documents import presenters
 from app.models import Action
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The document as the wire has it after a write, and its tag."""
+
+    members: dict[str, Any]
+    etag: str
 
 
 def write(
@@ -26,7 +36,7 @@ def write(
     message: str | None,
     precondition: Precondition,
     expected_version: int | None,
-) -> AnyRow:
+) -> Written:
     """Replace or create the document of a level; equal content makes no version."""
     change = Change(
         level,
@@ -50,7 +60,7 @@ def delete(session: Session, *, access: Access, level: Level, precondition: Prec
 
 def restore(
     session: Session, *, access: Access, level: Level, precondition: Precondition
-) -> AnyRow:
+) -> Written:
     """Bring a deleted document back as it was before; raises NotDeleted."""
 
     def edit(stored: Stored) -> Edited:
@@ -74,7 +84,7 @@ def rollback(
     message: str | None = None,
     precondition: Precondition,
     expected_version: int | None = None,
-) -> AnyRow:
+) -> Written:
     """Make a new version with the content of an old one, named by number or by id."""
 
     def edit(stored: Stored) -> Edited:
@@ -97,9 +107,16 @@ def rollback(
 
 def _apply(
     session: Session, *, access: Access, change: Change, message: str | None = None
-) -> AnyRow:
-    apply(session, access=access, changes=[change], message=message)
-    return require_document(session, access=access, level=change.level)
+) -> Written:
+    """Commit one change; what is written needs no second look, which would hold the locks."""
+    applied = apply(session, access=access, changes=[change], message=message)
+    one = applied.outcomes[0]
+    if one.changed:
+        members = presenters.outcome(access, applied)
+    else:
+        row = require_document(session, access=access, level=change.level)
+        members = presenters.config(row)
+    return Written(members, document_etag(one.id, one.version))
 
 
 def require_document(

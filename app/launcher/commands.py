@@ -118,7 +118,9 @@ def ensure_admin(settings: Settings, *, generate: bool) -> None:
 
 def create_admin(arguments: Any) -> None:
     """Create an admin; asks for what is not given. The password may come on standard input."""
-    with database():
+    with database() as settings:
+        if settings.embedded:
+            migrate()
         name = arguments.username or input("User name: ")
         email = arguments.email or input("E-mail: ")
         password = (

@@ -7,7 +7,9 @@ each table), then one member per table.
 import hashlib
 import json
 import os
+import struct
 import zipfile
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +24,10 @@ from app.models import Base
 FORMAT = 1
 LEFT_OUT = frozenset({"leases", "event_pending", "idempotency_keys"})
 """What belongs to a running server, not to the store. Events are kept, and were logged."""
+DAMAGE = (  # what reading a damaged zip and a manifest of another shape may raise
+    *(AttributeError, LookupError, RuntimeError, TypeError, ValueError, EOFError, OSError),
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
 
 
 class StoreError(Exception):
@@ -128,7 +134,7 @@ def load(file: Path, *, replace: bool) -> int:
     """
     try:
         bundle = zipfile.ZipFile(file)
-    except (OSError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise StoreError(f"{file} cannot be read as a dump: {error}") from None
     engine = create_engine(get_settings().database(direct=True))
     with bundle, engine.begin() as connection:
@@ -168,7 +174,7 @@ def check(bundle: zipfile.ZipFile, connection: Connection) -> dict[str, Any]:
             entry = manifest["tables"][table]
             if (counted.size, counted.digest.hexdigest()) != (entry["bytes"], entry["sha256"]):
                 raise StoreError(f"The dump is damaged: {table} does not match its checksum.")
-    except (KeyError, ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise StoreError(f"The dump is damaged or not one: {error}") from None
     ours = MigrationContext.configure(connection).get_current_revision()
     if manifest["migration"] != ours:

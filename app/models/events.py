@@ -1,4 +1,4 @@
-"""What happened: events (the audit), the outbox, counted reads (docs/adr/0004-outbox.md)."""
+"""What happened: events (the audit), the outbox, counted reads (docs/adr/0005-outbox.md)."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""One history for every kind of object (docs/adr/0003-history.md)."""
+"""One history for every kind of object (docs/adr/0004-history.md)."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -19,8 +19,10 @@ LEASE_SECONDS = 10
 BATCH = 500
 
 
-def drain(holder: str) -> int:
+def drain(holder: str, *, before: str | None = None) -> int:
     """Write all pending events to the log; return how many. Somebody else at it: 0.
+
+    Whoever steps in for somebody is named in `before` and gives way at once.
 
     Lines are on the disk before their outbox rows go, so a crash repeats lines (with the
     same event id) and loses none.
@@ -28,7 +30,9 @@ def drain(holder: str) -> int:
     written = 0
     while True:
         with db.transaction() as session:
-            if not leases.claim(session, name=LEASE, holder=holder, seconds=LEASE_SECONDS):
+            if not leases.claim(
+                session, name=LEASE, holder=holder, seconds=LEASE_SECONDS, before=before
+            ):
                 return written
             rows = take(session)
             append(get_settings().audit_log_file, [line(row) for row in rows])

@@ -4,7 +4,7 @@ import os
 import socket
 from datetime import timedelta
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import false, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -16,10 +16,13 @@ def holder(role: str) -> str:
     return f"{role}:{socket.gethostname()}:{os.getpid()}"
 
 
-def claim(session: Session, *, name: str, holder: str, seconds: float) -> bool:
+def claim(
+    session: Session, *, name: str, holder: str, seconds: float, before: str | None = None
+) -> bool:
     """Take or renew a lease; the row stays locked until this transaction ends.
 
-    False when somebody else has it, or is at it this very moment.
+    False when somebody else has it, or is at it this very moment. `before` names a role that
+    has to give way although its time is not up.
     """
     session.execute(
         insert(Lease).values(name=name, holder="", expires_at=func.now()).on_conflict_do_nothing()
@@ -28,7 +31,11 @@ def claim(session: Session, *, name: str, holder: str, seconds: float) -> bool:
         select(Lease.name)
         .where(
             Lease.name == name,
-            or_(Lease.holder == holder, Lease.expires_at <= func.clock_timestamp()),
+            or_(
+                Lease.holder == holder,
+                Lease.expires_at <= func.clock_timestamp(),
+                Lease.holder.startswith(f"{before}:", autoescape=True) if before else false(),
+            ),
         )
         .with_for_update(skip_locked=True)
     )

@@ -1,13 +1,41 @@
 """SQL of workspaces."""
 
-from sqlalchemy import and_, func, literal, select
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, literal, select
 from sqlalchemy.orm import Session
 
 from app.auth.crud import select_login
-from app.core.db import AnyRow
+from app.core.db import AnyRow, AnySelect
 from app.models import Environment, Epoch, Member, User, Workspace, WorkspaceHead
 
 EPOCH = select(Epoch.epoch).order_by(Epoch.id.desc()).limit(1).scalar_subquery()
+
+
+WANTED = {
+    "owner": Workspace.owner_id == bindparam("wanted"),
+    "slug": Workspace.slug == bindparam("wanted"),
+    "home": Workspace.id == User.home_workspace_id,
+}
+
+
+@lru_cache
+def _login_access(wanted: str) -> AnySelect:
+    return (
+        select_login()
+        .add_columns(
+            Workspace.id.label("workspace_id"),
+            Workspace.slug,
+            Workspace.owner_id,
+            Member.role.label("member_role"),
+            WorkspaceHead.revision,
+            EPOCH.label("epoch"),
+        )
+        .outerjoin(Workspace, WANTED[wanted])
+        .outerjoin(Member, and_(Member.workspace_id == Workspace.id, Member.user_id == User.id))
+        .outerjoin(WorkspaceHead, WorkspaceHead.workspace_id == Workspace.id)
+    )
 
 
 def get_login_access(
@@ -18,27 +46,11 @@ def get_login_access(
     That is the one with this slug, or the personal one of this user, or else the caller's
     own. Columns of the workspace are null when there is none; `member_role` when not a member.
     """
-    if owner_id is not None:
-        wanted = Workspace.owner_id == owner_id
-    elif slug is not None:
-        wanted = Workspace.slug == slug
-    else:
-        wanted = Workspace.id == User.home_workspace_id
-    statement = (
-        select_login(jti)
-        .add_columns(
-            Workspace.id.label("workspace_id"),
-            Workspace.slug,
-            Workspace.owner_id,
-            Member.role.label("member_role"),
-            WorkspaceHead.revision,
-            EPOCH.label("epoch"),
-        )
-        .outerjoin(Workspace, wanted)
-        .outerjoin(Member, and_(Member.workspace_id == Workspace.id, Member.user_id == User.id))
-        .outerjoin(WorkspaceHead, WorkspaceHead.workspace_id == Workspace.id)
-    )
-    return session.execute(statement).one_or_none()
+    values: dict[str, Any] = {"jti": jti}
+    wanted = "owner" if owner_id is not None else "slug" if slug is not None else "home"
+    if wanted != "home":
+        values["wanted"] = owner_id if owner_id is not None else slug
+    return session.connection().execute(_login_access(wanted), values).one_or_none()
 
 
 def get_open_access(session: Session, *, slug: str) -> AnyRow | None:
