@@ -136,7 +136,6 @@ def upgrade() -> None:
         sa.Column("resource_type", sa.Text(), nullable=False),
         sa.Column("resource", sa.Text(), nullable=False),
         sa.Column("actor_id", sa.BigInteger(), nullable=True),
-        sa.Column("address", sa.Text(), nullable=True),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column(
             "first_at",

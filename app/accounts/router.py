@@ -31,7 +31,7 @@ from app.workspaces.permissions import permissions
 
 router = APIRouter(tags=["accounts"], route_class=Route)
 
-LoginName = Annotated[str, Field(min_length=1, max_length=254)]
+LoginName = Annotated[str, Field(min_length=1, max_length=254, pattern=r"^[^\x00]*$")]
 LoginPassword = Annotated[str, Field(max_length=passwords.MAX_BYTES)]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from app.core.secret_files import read_secret
 
@@ -164,7 +165,10 @@ class Settings(BaseSettings):
         """Return the URL for SQLAlchemy; embedded: as the launcher wrote it down."""
         chosen = (self.database_direct_url if direct else None) or self.database_url
         text = chosen.get_secret_value() if chosen else self._embedded_dsn()
-        url = make_url(text.replace("postgres://", "postgresql://", 1))
+        try:
+            url = make_url(text.replace("postgres://", "postgresql://", 1))
+        except ArgumentError:
+            raise ValueError("DATABASE_URL must be a postgresql:// URL") from None
         if url.get_backend_name() != "postgresql":
             raise ValueError("DATABASE_URL must be a postgresql:// URL")
         return url.set(drivername="postgresql+psycopg2")

@@ -14,7 +14,12 @@ Document = Annotated[
 ]
 ExpectedVersion = Annotated[
     int | None,
-    Field(ge=0, le=MAX_ID, description="Refuse unless it is at this version; 0: must not exist"),
+    Field(
+        strict=True,
+        ge=0,
+        le=MAX_ID,
+        description="Refuse unless it is at this version; 0: must not exist",
+    ),
 ]
 
 
@@ -48,7 +53,7 @@ class NamedDocumentWrite(DocumentWrite):
 class RollbackWrite(Strict):
     """The version number to go back to."""
 
-    version: Annotated[int, Field(ge=1, le=MAX_ID)]
+    version: Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
     environment: EnvironmentName | None = None
     message: Message | None = None
     expected_version: ExpectedVersion = None

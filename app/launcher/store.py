@@ -22,8 +22,10 @@ from app.core.settings import get_settings
 from app.models import Base
 
 FORMAT = 1
-LEFT_OUT = frozenset({"leases", "event_pending", "idempotency_keys"})
-"""What belongs to a running server, not to the store. Events are kept, and were logged."""
+LEFT_OUT = frozenset(
+    {"leases", "event_pending", "idempotency_keys", "login_sessions", "login_throttles"}
+)
+"""What belongs to a running server, not to the store: after a load everybody logs in again."""
 DAMAGE = (  # what reading a damaged zip and a manifest of another shape may raise
     *(AttributeError, LookupError, RuntimeError, TypeError, ValueError, EOFError, OSError),
     *(struct.error, zipfile.BadZipFile, zlib.error),

@@ -64,6 +64,5 @@ class ReadCount(Base):
     resource_type: Mapped[str] = mapped_column(primary_key=True)
     resource: Mapped[str] = mapped_column(primary_key=True)
     actor_id: Mapped[int | None]
-    address: Mapped[str | None]
     count: Mapped[int]
     first_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -563,7 +563,7 @@ def test_order_counts_in_the_patch_but_not_in_the_diff(ada: Person):
     assert diff["patch"]
 
 
-@pytest.mark.parametrize("variables", [{"DIFF_TIME_LIMIT_MS": "1000"}])
+@pytest.mark.parametrize("variables", [{"DIFF_TIME_LIMIT_MS": "3000"}])
 def test_a_diff_that_explodes_is_truncated_and_the_server_lives(ada: Person):
     random.seed(1)
 
@@ -584,7 +584,7 @@ def test_a_diff_that_explodes_is_truncated_and_the_server_lives(ada: Person):
     assert (diff["diff"], diff["diff_truncated"]) == (None, True)
     assert diff["patch"]
     assert diff["summary"]["changed"] + diff["summary"]["added"] > 0
-    assert took < 8
+    assert took < 15
     ada.update("small", {"n": 1})
     ada.update("small", {"n": 2})
     one, two = ada.version_ids("small")
