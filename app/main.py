@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi_offline import FastAPIOffline
+from sqlalchemy.orm import Session
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
 from app import __version__, api
 from app.auth import passwords
+from app.auth.deps import ANONYMOUS, Caller
 from app.background.loop import Loop
 from app.core import db, handlers, logs
 from app.core.errors import AppError
@@ -22,6 +24,7 @@ from app.core.workpool import WorkPool
 from app.idempotency.deps import Replay, replayed
 from app.outbox import broker
 from app.outbox.recorder import recorder
+from app.workspaces.deps import Access
 
 MAX_BODY_BYTES = 1024 * 1024
 HEALTH_THREADS = 4
@@ -98,5 +101,16 @@ async def go_to_docs(request: Request) -> RedirectResponse:
 
 
 def note_refusal(request: Request, error: AppError) -> None:
-    """Tell the audit of a 401 or 403."""
-    recorder.refused(status=error.status, code=error.code, path=request.url.path[:200])
+    """Tell the audit of a 401 or 403, and whom it met if that had been found out."""
+    session: Session | None = getattr(request.state, "session", None)
+    known = session.info if session is not None else {}
+    access: Access | None = known.get("access")
+    caller: Caller = access.caller if access else known.get("caller", ANONYMOUS)
+    recorder.refused(
+        status=error.status,
+        code=error.code,
+        path=request.url.path[:200],
+        actor_id=caller.user_id,
+        actor_name=caller.username,
+        workspace_id=access.workspace_id if access else None,
+    )

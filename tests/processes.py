@@ -282,9 +282,7 @@ class Stage:
         ours = {"DATA_DIR": str(self.place / "data"), "AUDIT_LOG_FILE": str(self.log)}
         return clean_environment(**{**ours, **settings})
 
-    def run(
-        self, *words: str, text: str = "", **settings: str
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, text: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m app …` to its end."""
         return subprocess.run(
             [sys.executable, "-m", "app", *words],

@@ -46,7 +46,8 @@ def get_caller(session: SessionDep, token: TokenDep) -> Caller:
     login = crud.get_login(session, jti=token.jti)
     if login is None:
         raise InvalidToken
-    return caller_of(login, token)
+    session.info["caller"] = caller = caller_of(login, token)
+    return caller
 
 
 def caller_of(login: Any, token: tokens.Token) -> Caller:

@@ -60,10 +60,14 @@ def make_partition(
     for step in (
         f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)",
         f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE",
-        f"WITH moved AS (DELETE FROM {table}_default WHERE {during} RETURNING *) "  # noqa: S608
-        f"INSERT INTO {name} SELECT * FROM moved",
-        f"ALTER TABLE {table} ATTACH PARTITION {name} "
-        f"FOR VALUES FROM ('{month.isoformat()}') TO ('{after.isoformat()}')",
+        (
+            f"WITH moved AS (DELETE FROM {table}_default WHERE {during} RETURNING *) "  # noqa: S608
+            f"INSERT INTO {name} SELECT * FROM moved"
+        ),
+        (
+            f"ALTER TABLE {table} ATTACH PARTITION {name} "
+            f"FOR VALUES FROM ('{month.isoformat()}') TO ('{after.isoformat()}')"
+        ),
     ):
         session.execute(text(step))
 

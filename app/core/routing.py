@@ -1,8 +1,10 @@
 """The route class of every feature: strict input, one transaction, safe repetition."""
 
 from asyncio import Semaphore, timeout
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -70,12 +72,11 @@ class Admission:
 
 
 async def get_session(request: Request) -> AsyncIterator[Session]:
-    """Yield the one session of a request; commit before the answer leaves."""
+    """Yield the one session of a request. `Route` commits it, before the answer leaves."""
     session = db.open_session()
     request.state.session = session
     try:
         yield session
-        await run_in_threadpool(db.finish, session)
     finally:
         if session.in_transaction():
             await run_in_threadpool(session.close)
@@ -88,6 +89,9 @@ SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 
 class Route(APIRoute):
     """A route that refuses what it does not know and repeats a transaction that lost a race."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, committing(endpoint), **options)
 
     def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""
@@ -108,12 +112,36 @@ class Route(APIRoute):
         return handler
 
 
-def tell_revision(request: Request, response: Response) -> None:
-    """Name the newest revision that this call has seen, or made."""
-    access = getattr(request.state, "access", None)
+def committing(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an endpoint that returns a Response commit in its own thread.
+
+    Between its last statement and the commit it holds locks; a switch of threads there
+    would hold up everybody else in the workspace.
+    """
+    if iscoroutinefunction(endpoint):
+        return endpoint
+
+    @wraps(endpoint)
+    def call(**values: Any) -> Any:
+        result = endpoint(**values)
+        session = values.get("session")
+        if isinstance(result, Response) and session is not None:
+            conclude(session, result)
+        return result
+
+    return call
+
+
+def conclude(session: Session, response: Response) -> None:
+    """Finish a request's transaction: name the revision, remember the answer, commit."""
+    access = session.info.get("access")
     if access is not None:
-        made = request.state.session.info.get("revision", access.head)
-        response.headers["X-ConfigSync-Revision"] = f"{access.epoch}-{made}"
+        revision = session.info.get("revision", access.head)
+        response.headers["X-ConfigSync-Revision"] = f"{access.epoch}-{revision}"
+    if remember := session.info.pop("remember", None):
+        remember(response)
+    db.finish(session)
+    session.info["concluded"] = True
 
 
 async def run_transaction(handle: Handler, request: Request) -> Response:
@@ -122,25 +150,17 @@ async def run_transaction(handle: Handler, request: Request) -> Response:
         try:
             async with AsyncExitStack() as stack:
                 # FastAPI closes function-scoped dependencies through this entry; ours ends
-                # within the try, so that a failing commit is seen here and not answered 200.
+                # within the try, with the transaction of this attempt.
                 request.scope["fastapi_function_astack"] = stack
                 response = await handle(request)
-                tell_revision(request, response)
-                await before_commit(request, response)
+                session: Session | None = getattr(request.state, "session", None)
+                if session is not None and "concluded" not in session.info:
+                    await run_in_threadpool(conclude, session, response)
             return response  # noqa: TRY300  (after the commit)
         except DBAPIError as error:
             if not db.is_retryable(error) or not left:
                 raise
     raise AssertionError("unreachable")
-
-
-async def before_commit(request: Request, response: Response) -> None:
-    """Let what belongs to the transaction see the answer first (idempotency)."""
-    hook: Callable[[Response], Awaitable[None]] | None = getattr(
-        request.state, "before_commit", None
-    )
-    if hook is not None:
-        await hook(response)
 
 
 def query_names(dependant: Dependant) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """`Idempotency-Key`: a POST that may be sent twice has its effect once."""
 
 import hashlib
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -80,18 +81,9 @@ async def idempotent(
             raise IdempotencyKeyReused
         raise Replay(_again(kept))
 
-    async def remember(response: Response) -> None:
-        await run_in_threadpool(
-            _remember,
-            session,
-            response,
-            caller=caller,
-            route=route,
-            key=idempotency_key,
-            digest=digest,
-        )
-
-    request.state.before_commit = remember
+    session.info["remember"] = partial(
+        _remember, session, caller=caller, route=route, key=idempotency_key, digest=digest
+    )
 
 
 def request_digest(path: str, query: str, body: bytes) -> str:

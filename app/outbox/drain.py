@@ -17,6 +17,7 @@ from app.outbox import leases
 LEASE = "audit-log"
 LEASE_SECONDS = 10
 BATCH = 500
+COLUMNS = tuple(Event.__table__.columns)
 
 
 def drain(holder: str, *, before: str | None = None) -> int:
@@ -52,22 +53,22 @@ def take(session: Session) -> Sequence[AnyRow]:
         .returning(EventPending.event_id, EventPending.at)
         .cte("taken")
     )
-    return session.execute(
-        select(Event, Workspace.slug)
+    statement = (
+        select(*COLUMNS, Workspace.slug)
         .join(taken, (taken.c.event_id == Event.id) & (taken.c.at == Event.at))
         .outerjoin(Workspace, Workspace.id == Event.workspace_id)
         .order_by(Event.id)
-    ).all()
+    )
+    return session.connection().execute(statement).all()
 
 
-def line(row: AnyRow) -> bytes:
+def line(event: AnyRow) -> bytes:
     """Return the log line of an event."""
-    event: Event = row.Event
     return orjson.dumps(
         {
             "time": event.at,
             "event_id": event.id,
-            "workspace": row.slug,
+            "workspace": event.slug,
             "actor": event.actor_name,
             "actor_id": event.actor_id,
             "address": event.address,

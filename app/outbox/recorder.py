@@ -35,8 +35,11 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A 401 or 403, and where it came from."""
+    """A 401 or 403, to whom if known, and where it came from."""
 
+    actor_id: int | None
+    actor_name: str
+    workspace_id: int | None
     status: int
     code: str
     path: str
@@ -73,7 +76,16 @@ class Recorder:
             else:
                 self._dropped += 1
 
-    def refused(self, *, status: int, code: str, path: str) -> None:
+    def refused(
+        self,
+        *,
+        status: int,
+        code: str,
+        path: str,
+        actor_id: int | None = None,
+        actor_name: str = "anonymous",
+        workspace_id: int | None = None,
+    ) -> None:
         """Note a refusal: singly up to 20 per address, code and minute, beyond that counted."""
         request = context.current()
         key = (int(time.time() // 60), request.address or "", code)
@@ -81,7 +93,8 @@ class Recorder:
             self._per_minute[key] += 1
             if self._per_minute[key] <= SINGLY_PER_MINUTE and len(self._refusals) < MAX_KEYS:
                 at = datetime.now(UTC)
-                self._refusals.append(Refusal(status, code, path, request, at))
+                who = (actor_id, actor_name, workspace_id)
+                self._refusals.append(Refusal(*who, status, code, path, request, at))
             elif len(self._more) < MAX_KEYS:
                 self._more[key] += 1
 
@@ -148,7 +161,9 @@ def _refusal_row(one: Refusal) -> dict[str, object]:
         "action": "refused",
         "resource_type": "token" if one.status == 401 else "workspace",  # noqa: PLR2004
         "outcome": "refused",
-        "actor_name": "anonymous",
+        "workspace_id": one.workspace_id,
+        "actor_id": one.actor_id,
+        "actor_name": one.actor_name,
         "address": one.request.address,
         "user_agent": one.request.user_agent,
         "request_id": one.request.request_id,
@@ -163,6 +178,8 @@ def _count_row(key: tuple[int, str, str], count: int) -> dict[str, object]:
         "action": "refused",
         "resource_type": "token",
         "outcome": "refused",
+        "workspace_id": None,
+        "actor_id": None,
         "actor_name": "anonymous",
         "address": address or None,
         "user_agent": None,

@@ -128,17 +128,14 @@ def _access(row: AnyRow, caller: Caller, role: str) -> Access:
     )
 
 
-def get_access(
-    request: Request, session: SessionDep, token: TokenDep, workspace: WorkspaceSlug = None
-) -> Access:
+def get_access(session: SessionDep, token: TokenDep, workspace: WorkspaceSlug = None) -> Access:
     """Return the caller's access to the workspace of the call."""
     access = open_access(session, token=token, slug=workspace, target_user_id=None)
-    request.state.access = access
+    session.info["access"] = access
     return access
 
 
 def get_target_access(
-    request: Request,
     session: SessionDep,
     token: TokenDep,
     workspace: WorkspaceSlug = None,
@@ -146,7 +143,7 @@ def get_target_access(
 ) -> Access:
     """Return the caller's access, which may be to another user's personal workspace."""
     access = open_access(session, token=token, slug=workspace, target_user_id=target_user_id)
-    request.state.access = access
+    session.info["access"] = access
     return access
 
 
@@ -188,8 +185,8 @@ async def wait_for_revision(
 def _peek(request: Request, token: Token | None, slug: str | None) -> Access:
     target = request.query_params.get("target_user_id", "")
     owner_id = int(target) if re.fullmatch(r"[0-9]{1,16}", target) else None
-    if owner_id is not None and owner_id > MAX_ID:
-        raise Invalid("target_user_id is too large.", loc=("query", "target_user_id"))
+    if owner_id is not None and not 1 <= owner_id <= MAX_ID:
+        raise Invalid("target_user_id is out of range.", loc=("query", "target_user_id"))
     with db.transaction() as session:
         return open_access(session, token=token, slug=slug, target_user_id=owner_id)
 

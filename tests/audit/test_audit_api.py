@@ -165,3 +165,11 @@ def test_refusals_are_recorded_singly_and_then_counted(client: TestClient, admin
     assert {log["metadata"]["code"] for log in found} == {"login_required"}
     assert {log["metadata"]["path"] for log in found} == {"/config/list"}
     assert {log["ip_address"] for log in found} == {"testclient"}
+
+
+def test_a_refusal_names_whom_it_met(ada: Person, admin: Person):
+    assert ada.get("/auth/users").status_code == 403
+    recorder.flush()
+    [mine] = logs(ada, action="refused")
+    assert (mine["user_id"], mine["metadata"]["actor"]) == (ada.id, "ada")
+    assert mine["metadata"]["code"] == "admins_only"

@@ -175,7 +175,9 @@ def test_the_sweep_removes_what_has_expired(settings, client, ada):
 
 def partitions(table: str) -> set[str]:
     with db.transaction() as session:
-        statement = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = :t ::regclass"
+        statement = (
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = :t ::regclass"
+        )
         return set(session.scalars(text(statement), {"t": table}))
 
 

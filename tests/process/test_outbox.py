@@ -45,9 +45,7 @@ class Full:
 
     def all_logged(self) -> bool:
         """Tell whether every change has one audit row, and that a line."""
-        events = rows(
-            self.database, "SELECT id FROM events WHERE resource_type = 'configuration'"
-        )
+        events = rows(self.database, "SELECT id FROM events WHERE resource_type = 'configuration'")
         assert len(events) == self.changes
         return {one for (one,) in events} <= {line["event_id"] for line in self.lines()}
 
