@@ -59,6 +59,11 @@ def use_deadlines() -> None:
     psycopg2.extensions.set_wait_callback(wait_with_deadline)
 
 
+def without_deadlines() -> None:
+    """Let this process wait as long as it takes, and copy tables (dump and load)."""
+    psycopg2.extensions.set_wait_callback(None)
+
+
 def make_engine(settings: Settings, *, pool_size: int | None = None) -> Engine:
     """Return an engine whose every wait is bounded."""
     engine = create_engine(

@@ -18,6 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 
 from app import __version__
+from app.core import db
 from app.core.settings import get_settings
 from app.models import Base
 
@@ -46,6 +47,7 @@ def dump(file: Path) -> int:
 
     The file appears under its name only when it is complete and on the disk.
     """
+    db.without_deadlines()
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -134,6 +136,7 @@ def load(file: Path, *, replace: bool) -> int:
 
     Raises StoreError, having changed nothing.
     """
+    db.without_deadlines()
     try:
         bundle = zipfile.ZipFile(file)
     except DAMAGE as error:

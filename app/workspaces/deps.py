@@ -76,8 +76,10 @@ class Access:
         )
 
     def require(self, permission: Permission) -> None:
-        """Raise NotAllowed without the permission."""
+        """Raise NotAllowed without the permission, LoginRequired when nobody is logged in."""
         if not self.allows(permission):
+            if self.caller == ANONYMOUS:
+                raise LoginRequired
             raise NotAllowed(self.role, permission.value.replace("_", " "), self.slug)
 
 

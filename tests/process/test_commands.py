@@ -28,7 +28,16 @@ def modes(stage: Stage, *names: str) -> set[int]:
 def test_help_lists_commands_and_settings(stage):
     shown = stage.run("--help")
     assert shown.returncode == 0
-    for command in "serve migrate create-admin worker beat secrets dump load".split():
+    for command in [
+        "serve",
+        "migrate",
+        "create-admin",
+        "worker",
+        "beat",
+        "secrets",
+        "dump",
+        "load",
+    ]:
         assert re.search(rf"^\s+{command}\s", shown.stdout, re.MULTILINE), command
     for name in Settings.model_fields:
         assert re.search(rf"^\s+{name.upper()} \(", shown.stdout, re.MULTILINE), name

@@ -94,7 +94,10 @@ def test_embedded_with_two_processes(stage):
         root = login(client, "root")
         changed = root.update("billing", {"a": 1})
         number = changed.headers["x-request-id"]
-    until(lambda: number in stage.log.read_text(), "the change is in the audit log")
+    until(
+        lambda: stage.log.exists() and number in stage.log.read_text(),
+        "the change is in the audit log",
+    )
     os.kill(server.pid, signal.SIGTERM)
     assert server.wait() == 0
     until(lambda: not members(server.pid), "the processes end")
