@@ -87,8 +87,16 @@ async def get_session(request: Request) -> AsyncIterator[Session]:
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 
 
+class StrictRoute(APIRoute):
+    """A route that refuses query parameters that it does not know."""
+
+    def get_route_handler(self) -> Handler:
+        """Wrap FastAPI's handler."""
+        return strict(super().get_route_handler(), self.dependant)
+
+
 class Route(APIRoute):
-    """A route that refuses what it does not know and repeats a transaction that lost a race."""
+    """A strict route in one transaction, which is repeated when it lost a race."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, committing(endpoint), **options)
@@ -96,20 +104,29 @@ class Route(APIRoute):
     def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""
         handle = super().get_route_handler()
-        allowed = query_names(self.dependant)
         wants_json = self.body_field is not None and not isinstance(
             self.body_field.field_info, Form
         )
 
         async def handler(request: Request) -> Response:
-            check_query(request, allowed)
             await request.body()
             if wants_json:
                 await read_json(request)
             async with request.app.state.admission:
                 return await run_transaction(handle, request)
 
-        return handler
+        return strict(handler, self.dependant)
+
+
+def strict(handle: Handler, dependant: Dependant) -> Handler:
+    """Check the query's parameters before anything else."""
+    allowed = query_names(dependant)
+
+    async def handler(request: Request) -> Response:
+        check_query(request, allowed)
+        return await handle(request)
+
+    return handler
 
 
 def committing(endpoint: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,10 +7,11 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from app import __version__
+from app.core.routing import StrictRoute
 from app.health import service
 from app.health.service import CONNECTED, DISABLED, DISCONNECTED
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=StrictRoute)
 
 Status = Literal["connected", "disconnected", "disabled"]
 

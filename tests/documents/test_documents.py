@@ -41,3 +41,9 @@ def test_the_tour(ada: Person):
     assert (restored["version"], restored["config"]) == (5, {"timeout": 30})
     actions = [v["action"] for v in ada.get("/config/versions", name="billing").json()["versions"]]
     assert actions == ["restore", "delete", "rollback", "update", "create"]
+
+
+def test_health_refuses_what_it_does_not_know(ada: Person):
+    for path in ("/health", "/config/health", "/api/v1/health/live", "/api/v1/health/ready"):
+        assert_problem(ada.get(path, verbose="1"), 422, "unknown_parameter")
+        assert ada.get(path).status_code == 200
