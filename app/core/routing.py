@@ -52,6 +52,9 @@ class Admission:
         self.seconds = seconds
 
     async def __aenter__(self) -> None:
+        if not self.places.locked():
+            await self.places.acquire()
+            return
         try:
             async with timeout(self.seconds):
                 await self.places.acquire()
