@@ -155,6 +155,7 @@ def test_an_unwritable_log_does_not_hold_up_the_sweep(settings, client):
 
 
 def test_the_sweep_removes_what_has_expired(settings, client, ada):
+    until(lambda: scalar("SELECT count(*) FROM leases WHERE name = 'sweep'"), "the server swept")
     execute("UPDATE login_sessions SET expires_at = now() - interval '25 hours'")
     execute("UPDATE login_throttles SET last_at = now() - interval '25 hours'")
     ada = client  # the session above is over; a new one stays
