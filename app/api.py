@@ -3,12 +3,27 @@
 from fastapi import FastAPI
 
 from app.accounts.router import router as accounts
+from app.api_keys.router import router as api_keys
 from app.audit.router import router as audit
+from app.changesets.router import router as changesets
+from app.comparisons.router import router as comparisons
 from app.documents.router import router as documents
+from app.environments.router import router as environments
 from app.health.router import router as health
+from app.keys.items import router as items
+from app.keys.router import router as keys
+from app.names.router import router as names
+from app.restoration.router import router as restoration
+from app.workspaces.router import router as workspaces
+
+ROUTERS = (
+    *(health, accounts, documents, environments, names),
+    *(keys, items, changesets, comparisons),
+    *(workspaces, restoration, api_keys, audit),
+)
 
 
 def mount(app: FastAPI) -> None:
     """Mount every surface; health comes before `/config/{service}`."""
-    for router in (health, accounts, documents, audit):
+    for router in ROUTERS:
         app.include_router(router)

@@ -71,6 +71,20 @@ def first_admin(client: TestClient) -> Person:
     return login(client, "root")
 
 
+def create_key(person: Person, *, workspace: str | None = None, **body: Any) -> dict[str, Any]:
+    """Create an API key; `scopes` and `expires_at` as on the wire."""
+    query = f"?workspace={workspace}" if workspace else ""
+    answer = person.post(f"/api/v1/api-keys{query}", {"name": "a key", **body})
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def program(person: Person, *, workspace: str | None = None, **scopes: Any) -> Person:
+    """Return a caller with a new API key of these scopes."""
+    made = create_key(person, workspace=workspace, scopes=scopes)
+    return Person(person.client, made["key"], made["id"], made["name"])
+
+
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """Check that an answer is this problem document; return it."""
     problem = answer.json()

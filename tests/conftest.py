@@ -3,15 +3,16 @@
 import os
 import shutil
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg2
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
 from app.auth import passwords, tokens
 from app.core import db
@@ -157,3 +158,29 @@ def bob(client: TestClient) -> Person:
 def admin(client: TestClient) -> Person:
     """Return the first admin, who acts in `default`."""
     return first_admin(client)
+
+
+QueryRecorder = Callable[[], AbstractContextManager[list[str]]]
+
+
+@contextmanager
+def record_queries() -> Iterator[list[str]]:
+    """Collect the statements that requests send, without those of the background thread."""
+    statements: list[str] = []
+
+    def note(_connection, _cursor, statement: str, *_: object) -> None:
+        if threading.current_thread().name != "background":
+            statements.append(statement)
+
+    engine = db.get_engine()
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def query_recorder(settings: Settings) -> QueryRecorder:
+    """Return what counts statements: `with query_recorder() as queries:`."""
+    return record_queries

@@ -169,7 +169,7 @@ def violations(drill: Drill, seen: Seen) -> list[str]:
     [(head, count)] = rows(
         dsn,
         "SELECT coalesce(max(n), 0), count(*) FROM revisions r JOIN workspaces w "
-        "ON w.id = r.workspace_id WHERE w.slug = 'writer'",
+        "ON w.id = r.workspace_id WHERE w.slug = 'writer' AND r.n > 0",
     )
     if head != count or count != len(stored):
         found.append(f"revisions: head {head}, rows {count}, versions {len(stored)}")

@@ -1,5 +1,7 @@
 """first"""
 
+import hashlib
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
@@ -26,6 +28,19 @@ BEGIN
         month := month + interval '1 month';
     END LOOP;
 END $$
+"""
+
+
+ENVIRONMENT = """
+WITH object AS (
+    INSERT INTO objects (workspace_id, kind, version, checksum)
+    SELECT id, 'environment', 1, :checksum FROM workspaces WHERE slug = 'default'
+    RETURNING id, workspace_id
+), version AS (
+    INSERT INTO versions (workspace_id, object_id, version, revision, action, content, checksum)
+    SELECT workspace_id, id, 1, 0, 'create', :content, :checksum FROM object
+)
+INSERT INTO environments (id, workspace_id, name) SELECT id, workspace_id, :name FROM object
 """
 
 
@@ -173,32 +188,48 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workspaces")),
         sa.UniqueConstraint("owner_id", name=op.f("uq_workspaces_owner_id")),
-        sa.UniqueConstraint("slug", name=op.f("uq_workspaces_slug")),
+    )
+    op.create_index(
+        "uq_workspaces_slug",
+        "workspaces",
+        ["slug"],
+        unique=True,
+        postgresql_where=sa.text("deleted_at IS NULL"),
     )
     op.create_table(
-        "environments",
+        "api_keys",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
-        sa.Column("name", sa.Text(collation="C"), nullable=False),
-        sa.Column("description", sa.Text(), server_default="", nullable=False),
-        sa.Column("protected", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("prefix", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("previous_digest", sa.Text(), nullable=True),
+        sa.Column("previous_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("actions", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("services", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("environments", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("addresses", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
             server_default=sa.text("now()"),
             nullable=False,
         ),
+        sa.Column("created_by", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["workspace_id"],
-            ["workspaces.id"],
-            name=op.f("fk_environments_workspace_id_workspaces"),
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_api_keys_workspace_id_workspaces")
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_environments")),
-        sa.UniqueConstraint("workspace_id", "id", name=op.f("uq_environments_workspace_id_id")),
-        sa.UniqueConstraint("workspace_id", "name", name=op.f("uq_environments_workspace_id_name")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
     )
+    op.create_index("ix_api_keys_previous_digest", "api_keys", ["previous_digest"], unique=False)
+    op.create_index(op.f("ix_api_keys_workspace_id"), "api_keys", ["workspace_id"], unique=False)
+    op.create_index("uq_api_keys_digest", "api_keys", ["digest"], unique=True)
     op.create_table(
         "objects",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -207,13 +238,17 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("revision", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("checksum", sa.Text(), nullable=True),
-        sa.CheckConstraint("kind IN ('config')", name=op.f("ck_objects_kind")),
+        sa.Column("history_from", sa.BigInteger(), server_default="0", nullable=False),
+        sa.CheckConstraint("kind IN ('config', 'environment')", name=op.f("ck_objects_kind")),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_objects_workspace_id_workspaces")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_objects")),
         sa.UniqueConstraint("workspace_id", "id", name=op.f("uq_objects_workspace_id_id")),
         postgresql_with={"fillfactor": "80"},
+    )
+    op.create_index(
+        "ix_objects_workspace_id_revision", "objects", ["workspace_id", "revision"], unique=False
     )
     op.create_table(
         "revisions",
@@ -278,38 +313,33 @@ def upgrade() -> None:
         "uq_users_username", "users", [sa.literal_column("lower(username)")], unique=True
     )
     op.create_table(
-        "configs",
+        "environments",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
-        sa.Column("service_id", sa.BigInteger(), nullable=True),
-        sa.Column("environment_id", sa.BigInteger(), nullable=True),
-        sa.Column("created_by", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["workspace_id", "environment_id"],
-            ["environments.workspace_id", "environments.id"],
-            name=op.f("fk_configs_workspace_id_environment_id_environments"),
+        sa.Column("name", sa.Text(collation="C"), nullable=False),
+        sa.Column("description", sa.Text(), server_default="", nullable=False),
+        sa.Column("protected", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("deleted", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
         ),
         sa.ForeignKeyConstraint(
             ["workspace_id", "id"],
             ["objects.workspace_id", "objects.id"],
-            name=op.f("fk_configs_workspace_id_id_objects"),
+            name=op.f("fk_environments_workspace_id_id_objects"),
         ),
-        sa.ForeignKeyConstraint(
-            ["workspace_id", "service_id"],
-            ["services.workspace_id", "services.id"],
-            name=op.f("fk_configs_workspace_id_service_id_services"),
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_configs")),
-        sa.UniqueConstraint(
-            "workspace_id",
-            "service_id",
-            "environment_id",
-            name="uq_configs_level",
-            postgresql_nulls_not_distinct=True,
-        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_environments")),
+        sa.UniqueConstraint("workspace_id", "id", name=op.f("uq_environments_workspace_id_id")),
     )
     op.create_index(
-        "ix_configs_environment_id", "configs", ["workspace_id", "environment_id"], unique=False
+        "uq_environments_workspace_id_name",
+        "environments",
+        ["workspace_id", "name"],
+        unique=True,
+        postgresql_where=sa.text("NOT deleted"),
     )
     op.create_table(
         "login_sessions",
@@ -379,6 +409,121 @@ def upgrade() -> None:
     op.create_index(
         "ix_versions_workspace_id_revision", "versions", ["workspace_id", "revision"], unique=False
     )
+    op.create_table(
+        "configs",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("service_id", sa.BigInteger(), nullable=True),
+        sa.Column("environment_id", sa.BigInteger(), nullable=True),
+        sa.Column("created_by", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "environment_id"],
+            ["environments.workspace_id", "environments.id"],
+            name=op.f("fk_configs_workspace_id_environment_id_environments"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "id"],
+            ["objects.workspace_id", "objects.id"],
+            name=op.f("fk_configs_workspace_id_id_objects"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "service_id"],
+            ["services.workspace_id", "services.id"],
+            name=op.f("fk_configs_workspace_id_service_id_services"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_configs")),
+        sa.UniqueConstraint("workspace_id", "id", name=op.f("uq_configs_workspace_id_id")),
+        sa.UniqueConstraint(
+            "workspace_id",
+            "service_id",
+            "environment_id",
+            name="uq_configs_level",
+            postgresql_nulls_not_distinct=True,
+        ),
+    )
+    op.create_index(
+        "ix_configs_environment_id", "configs", ["workspace_id", "environment_id"], unique=False
+    )
+    op.create_table(
+        "keys",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("config_id", sa.BigInteger(), nullable=False),
+        sa.Column("service_id", sa.BigInteger(), nullable=True),
+        sa.Column("environment_id", sa.BigInteger(), nullable=True),
+        sa.Column("name", sa.Text(collation="C"), nullable=False),
+        sa.Column("value", sa.Text(), nullable=True),
+        sa.Column("checksum", sa.Text(), nullable=True),
+        sa.Column("value_type", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), server_default="", nullable=False),
+        sa.Column("is_active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_by", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "config_id"],
+            ["configs.workspace_id", "configs.id"],
+            name=op.f("fk_keys_workspace_id_config_id_configs"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_keys")),
+        sa.UniqueConstraint("config_id", "name", name=op.f("uq_keys_config_id_name")),
+        sa.UniqueConstraint("workspace_id", "id", name=op.f("uq_keys_workspace_id_id")),
+    )
+    op.create_index(
+        "ix_keys_checksum",
+        "keys",
+        ["workspace_id", "checksum"],
+        unique=False,
+        postgresql_where=sa.text("value IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_keys_environment_id_name",
+        "keys",
+        ["workspace_id", "environment_id", "name", "id"],
+        unique=False,
+        postgresql_where=sa.text("value IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_keys_name",
+        "keys",
+        ["workspace_id", "name", "id"],
+        unique=False,
+        postgresql_where=sa.text("value IS NOT NULL"),
+    )
+    op.create_index("ix_keys_revision", "keys", ["workspace_id", "revision"], unique=False)
+    op.create_table(
+        "key_versions",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("key_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=True),
+        sa.Column("value_type", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "key_id"],
+            ["keys.workspace_id", "keys.id"],
+            name=op.f("fk_key_versions_workspace_id_key_id_keys"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "revision"],
+            ["revisions.workspace_id", "revisions.n"],
+            name=op.f("fk_key_versions_workspace_id_revision_revisions"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_key_versions")),
+        sa.UniqueConstraint("key_id", "version", name=op.f("uq_key_versions_key_id_version")),
+    )
+    fill()
+
+
+def fill() -> None:
+    """Make the first partitions, the first epoch and the workspace `default`."""
     for table in ("events", "read_counts"):
         op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
         op.execute(PARTITIONS.format(table=table))
@@ -393,15 +538,34 @@ def upgrade() -> None:
         ), head AS (
             INSERT INTO workspace_heads (workspace_id, revision, at)
             SELECT id, 0, clock_timestamp() FROM made
+            RETURNING workspace_id, at
         )
-        INSERT INTO environments (workspace_id, name)
-        SELECT made.id, stage.name
-        FROM made, (VALUES ('development'), ('staging'), ('production')) AS stage (name)
+        INSERT INTO revisions (workspace_id, n, at, actor_name, message, request_id)
+        SELECT workspace_id, 0, at, 'system', 'workspace created', 'system' FROM head
         """
     )
+    for name in ("development", "staging", "production"):
+        content = f'{{"name":"{name}","description":"","protected":false}}'
+        canonical = f'{{"description":"","name":"{name}","protected":false}}'
+        checksum = hashlib.sha256(canonical.encode()).hexdigest()
+        op.execute(sa.text(ENVIRONMENT).bindparams(name=name, content=content, checksum=checksum))
 
 
 def downgrade() -> None:
+    op.drop_table("key_versions")
+    op.drop_index("ix_keys_revision", table_name="keys")
+    op.drop_index("ix_keys_name", table_name="keys", postgresql_where=sa.text("value IS NOT NULL"))
+    op.drop_index(
+        "ix_keys_environment_id_name",
+        table_name="keys",
+        postgresql_where=sa.text("value IS NOT NULL"),
+    )
+    op.drop_index(
+        "ix_keys_checksum", table_name="keys", postgresql_where=sa.text("value IS NOT NULL")
+    )
+    op.drop_table("keys")
+    op.drop_index("ix_configs_environment_id", table_name="configs")
+    op.drop_table("configs")
     op.drop_index("ix_versions_workspace_id_revision", table_name="versions")
     op.drop_table("versions")
     op.drop_index(op.f("ix_members_user_id"), table_name="members")
@@ -409,16 +573,29 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_login_sessions_user_id"), table_name="login_sessions")
     op.drop_index(op.f("ix_login_sessions_expires_at"), table_name="login_sessions")
     op.drop_table("login_sessions")
-    op.drop_index("ix_configs_environment_id", table_name="configs")
-    op.drop_table("configs")
+    op.drop_index(
+        "uq_environments_workspace_id_name",
+        table_name="environments",
+        postgresql_where=sa.text("NOT deleted"),
+    )
+    op.drop_table("environments")
     op.drop_index("uq_users_username", table_name="users")
     op.drop_index("uq_users_email", table_name="users")
     op.drop_table("users")
     op.drop_table("services")
     op.drop_index("ix_revisions_workspace_id_at", table_name="revisions")
     op.drop_table("revisions")
+    op.drop_index("ix_objects_workspace_id_revision", table_name="objects")
     op.drop_table("objects")
-    op.drop_table("environments")
+    op.drop_index("uq_api_keys_digest", table_name="api_keys")
+    op.drop_index(op.f("ix_api_keys_workspace_id"), table_name="api_keys")
+    op.drop_index("ix_api_keys_previous_digest", table_name="api_keys")
+    op.drop_table("api_keys")
+    op.drop_index(
+        "uq_workspaces_slug",
+        table_name="workspaces",
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
     op.drop_table("workspaces")
     op.drop_table("workspace_heads")
     op.drop_table("read_counts")

@@ -96,7 +96,13 @@ def create_user(
     user = User(username=username, email=email, password_hash=password_hash, role=role)
     session.add(user)
     session.flush()
-    workspace = create_workspace(session, slug=username.lower(), name=username, owner_id=user.id)
+    workspace = create_workspace(
+        session,
+        slug=username.lower(),
+        name=username,
+        owner_id=user.id,
+        actor=(user.id, username),
+    )
     user.home_workspace_id = workspace.id
     session.add(Member(workspace_id=workspace.id, user_id=user.id, role="owner"))
     session.flush()

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow, AnySelect
-from app.models import Event, Member, ReadCount, Version, Workspace
+from app.models import Event, KeyVersion, Member, ReadCount, Version, Workspace
 
 TOTAL_CAP = 10_000
 
@@ -27,15 +27,30 @@ class Filters:
     until: datetime | None = None
 
 
-def visible_to(user_id: int) -> ColumnElement[bool]:
-    """Return the condition for an event of one's own, or of a workspace that one administers."""
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks: a user, or whoever is confined to one workspace. Neither: sees everything."""
+
+    user_id: int | None = None
+    workspace_id: int | None = None
+
+
+def visible_to(viewer: Viewer, table: type[Event | ReadCount]) -> list[ColumnElement[bool]]:
+    """Return the conditions for what a viewer may see.
+
+    A user: the own acts, and workspaces that the user administers.
+    """
+    if viewer.workspace_id is not None:
+        return [table.workspace_id == viewer.workspace_id]
+    if viewer.user_id is None:
+        return []
     administered = select(Member.workspace_id).where(
-        Member.user_id == user_id, Member.role.in_(("admin", "owner"))
+        Member.user_id == viewer.user_id, Member.role.in_(("admin", "owner"))
     )
-    return or_(Event.actor_id == user_id, Event.workspace_id.in_(administered))
+    return [or_(table.actor_id == viewer.user_id, table.workspace_id.in_(administered))]
 
 
-def _conditions(filters: Filters, user_id: int | None) -> list[ColumnElement[bool]]:
+def _conditions(filters: Filters, viewer: Viewer) -> list[ColumnElement[bool]]:
     wanted = {
         Event.resource_type: filters.entity_type,
         Event.resource_id: filters.entity_id,
@@ -49,9 +64,7 @@ def _conditions(filters: Filters, user_id: int | None) -> list[ColumnElement[boo
         conditions.append(Event.at >= filters.since)
     if filters.until is not None:
         conditions.append(Event.at <= filters.until)
-    if user_id is not None:
-        conditions.append(visible_to(user_id))
-    return conditions
+    return conditions + visible_to(viewer, Event)
 
 
 def _events() -> AnySelect:
@@ -59,29 +72,27 @@ def _events() -> AnySelect:
 
 
 def list_events(
-    session: Session, *, filters: Filters, user_id: int | None, limit: int, offset: int
+    session: Session, *, filters: Filters, viewer: Viewer, limit: int, offset: int
 ) -> tuple[int, Sequence[AnyRow]]:
     """Return how many events match (10,000 at most are counted) and a page, newest first."""
-    conditions = _conditions(filters, user_id)
+    conditions = _conditions(filters, viewer)
     capped = select(Event.id).where(*conditions).limit(TOTAL_CAP).subquery()
     total = session.execute(select(func.count()).select_from(capped)).scalar_one()
     page = _events().where(*conditions).order_by(Event.id.desc()).limit(limit).offset(offset)
     return total, session.execute(page).all()
 
 
-def get_event(session: Session, *, event_id: int, user_id: int | None) -> AnyRow | None:
-    """Return an event that the user may see."""
-    statement = _events().where(Event.id == event_id)
-    if user_id is not None:
-        statement = statement.where(visible_to(user_id))
+def get_event(session: Session, *, event_id: int, viewer: Viewer) -> AnyRow | None:
+    """Return an event that the viewer may see."""
+    statement = _events().where(Event.id == event_id, *visible_to(viewer, Event))
     return session.execute(statement).one_or_none()
 
 
 def list_reads(
-    session: Session, *, filters: Filters, user_id: int | None, limit: int, offset: int
+    session: Session, *, filters: Filters, viewer: Viewer, limit: int, offset: int
 ) -> tuple[int, Sequence[AnyRow]]:
     """Return counted reads, newest minute first."""
-    conditions: list[ColumnElement[bool]] = []
+    conditions = visible_to(viewer, ReadCount)
     if filters.user_id is not None:
         conditions.append(ReadCount.actor_id == filters.user_id)
     if filters.since is not None:
@@ -97,13 +108,6 @@ def list_reads(
         conditions.append(func.split_part(place, "@", 1) == filters.app_id)
     if filters.environment is not None:
         conditions.append(func.split_part(place, "@", 2) == filters.environment)
-    if user_id is not None:
-        administered = select(Member.workspace_id).where(
-            Member.user_id == user_id, Member.role.in_(("admin", "owner"))
-        )
-        conditions.append(
-            or_(ReadCount.actor_id == user_id, ReadCount.workspace_id.in_(administered))
-        )
     capped = select(ReadCount.minute).where(*conditions).limit(TOTAL_CAP).subquery()
     total = session.execute(select(func.count()).select_from(capped)).scalar_one()
     page = (
@@ -135,3 +139,17 @@ def list_contents(
         )
     )
     return {(row.object_id, row.version): row.content for row in rows}
+
+
+def list_key_versions(
+    session: Session, *, pairs: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], bool]:
+    """Return, of (key, version) pairs that exist, whether the key had a value then."""
+    if not pairs:
+        return {}
+    rows = session.execute(
+        select(
+            KeyVersion.key_id, KeyVersion.version, KeyVersion.value.is_not(None).label("valued")
+        ).where(tuple_(KeyVersion.key_id, KeyVersion.version).in_(pairs))
+    )
+    return {(row.key_id, row.version): row.valued for row in rows}

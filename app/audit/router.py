@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
 from app.audit import crud, service
+from app.audit.deps import ViewerDep
 from app.audit.errors import LogNotFound
 from app.audit.schemas import LogList, LogRead
-from app.auth.deps import LoggedIn
 from app.core.errors import Invalid
 from app.core.routing import Route, SessionDep
 from app.core.schemas import MAX_PAGE_SIZE, PAGE_SIZE, Id, problems
@@ -27,7 +27,18 @@ class EntityType(StrEnum):
     USER = "user"
     TOKEN = "token"  # noqa: S105
     WORKSPACE = "workspace"
+    MEMBER = "member"
+    API_KEY = "api_key"
+    ENVIRONMENT = "environment"
     CONFIGURATION = "configuration"
+    KEY = "key"
+    SCHEMA = "schema"
+    TEMPLATE = "template"
+    FEATURE_FLAG = "feature_flag"
+    SEGMENT = "segment"
+    ROLLOUT = "rollout"
+    SERVICE = "service"
+    SUBSCRIPTION = "subscription"
 
 
 class Act(StrEnum):
@@ -39,17 +50,27 @@ class Act(StrEnum):
     LOGOUT = "logout"
     REFUSED = "refused"
     READ = "read"
+    READ_SECRET = "read_secret"  # noqa: S105
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
     RESTORE = "restore"
     ROLLBACK = "rollback"
+    ROTATE = "rotate"
+    IMPORT = "import"
+    PROMOTE = "promote"
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    COMPLETE = "complete"
+    CANCEL = "cancel"
+    TRIP = "trip"
 
 
-@router.get("", response_model=LogList, responses=problems(401))
+@router.get("", response_model=LogList, responses=problems(401, 403))
 def list_logs(
     session: SessionDep,
-    caller: LoggedIn,
+    viewer: ViewerDep,
     entity_type: EntityType | None = None,
     entity_id: Text = None,
     action: Act | None = None,
@@ -63,7 +84,8 @@ def list_logs(
 ) -> LogList:
     """List events, newest first.
 
-    You see your own, those of workspaces that you administer, or as a global admin all.
+    You see your own, those of workspaces that you administer, or as a global admin all; an API
+    key with `admin` sees those of its workspace.
     Reads are counted per caller, object and minute: ask for them with `action=read`.
     """
     offset = (page - 1) * page_size
@@ -83,7 +105,7 @@ def list_logs(
     total, rows = find(
         session,
         filters=filters,
-        user_id=None if caller.admin else caller.user_id,
+        viewer=viewer,
         limit=page_size,
         offset=offset,
     )
@@ -97,12 +119,10 @@ def list_logs(
     )
 
 
-@router.get("/{event_id}", response_model=LogRead, responses=problems(401, 404))
-def get_log(event_id: Id, session: SessionDep, caller: LoggedIn) -> LogRead:
+@router.get("/{event_id}", response_model=LogRead, responses=problems(401, 403, 404))
+def get_log(event_id: Id, session: SessionDep, viewer: ViewerDep) -> LogRead:
     """Get one event."""
-    row = crud.get_event(
-        session, event_id=event_id, user_id=None if caller.admin else caller.user_id
-    )
+    row = crud.get_event(session, event_id=event_id, viewer=viewer)
     if row is None:
         raise LogNotFound
     return service.present(session, [row])[0]

@@ -1,6 +1,6 @@
 """Events as the audit shows them, with the paths that a change touched."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -12,6 +12,8 @@ from app.diff.structural import changes, pointer
 from app.formats import json
 from app.models import Event
 
+KEY = "key"
+COMPARED = frozenset({"configuration", "environment"})
 MASK = "•••"
 MAX_PATHS = 100
 MAX_BYTES = 32 * 1024
@@ -19,35 +21,55 @@ MAX_BYTES = 32 * 1024
 
 def present(session: Session, rows: Sequence[AnyRow]) -> list[LogRead]:
     """Return events for the wire; contents are compared for documents up to 32 KiB."""
-    wanted: list[tuple[int, int]] = []
-    for row in rows:
-        if (place := _place(row.Event)) is not None:
-            wanted += [place, (place[0], place[1] - 1)]
-    contents = crud.list_contents(session, pairs=wanted, longest=MAX_BYTES)
-    return [_log(row, _changes(row.Event, contents)) for row in rows]
+    contents = crud.list_contents(session, pairs=_pairs(rows, COMPARED), longest=MAX_BYTES)
+    keys = crud.list_key_versions(session, pairs=_pairs(rows, {KEY}))
+    return [_log(row, _changes(row.Event, contents, keys)) for row in rows]
+
+
+def _pairs(rows: Sequence[AnyRow], types: Container[str]) -> list[tuple[int, int]]:
+    """Return the (object, version) pairs to be compared for events of these types."""
+    places = [_place(row.Event) for row in rows if row.Event.resource_type in types]
+    return [pair for place in places if place for pair in (place, _before(place))]
 
 
 def _place(event: Event) -> tuple[int, int] | None:
-    if event.resource_type != "configuration" or event.version is None:
+    if event.resource_id is None or event.version is None:
         return None
-    return int(event.resource_id or 0), event.version
+    return int(event.resource_id), event.version
 
 
-def _changes(event: Event, contents: dict[tuple[int, int], str | None]) -> list[ChangedPath] | None:
+def _before(place: tuple[int, int]) -> tuple[int, int]:
+    return place[0], place[1] - 1
+
+
+def _changes(
+    event: Event,
+    contents: dict[tuple[int, int], str | None],
+    keys: dict[tuple[int, int], bool],
+) -> list[ChangedPath] | None:
     place = _place(event)
-    before = (place[0], place[1] - 1) if place else None
-    if place not in contents or before is None or (before[1] > 0 and before not in contents):
+    known: Container[tuple[int, int]] = keys if event.resource_type == KEY else contents
+    if place is None or place not in known:
         return None
+    before = _before(place)
+    if before[1] > 0 and before not in known:
+        return None
+    if event.resource_type == KEY:
+        op = _key_op(before=keys.get(before, False), now=keys[place])
+        return [_changed(pointer((str(event.detail.get("key", "")),)), op)]
     found = changes(_value(contents.get(before)), _value(contents[place]))
-    return [
-        ChangedPath(
-            path=pointer(one.path),
-            op=one.op,
-            old=None if one.op == "add" else MASK,
-            new=None if one.op == "remove" else MASK,
-        )
-        for one in found[:MAX_PATHS]
-    ]
+    return [_changed(pointer(one.path), one.op) for one in found[:MAX_PATHS]]
+
+
+def _key_op(*, before: bool, now: bool) -> str:
+    if not now:
+        return "remove"
+    return "replace" if before else "add"
+
+
+def _changed(path: str, op: str) -> ChangedPath:
+    old = None if op == "add" else MASK
+    return ChangedPath(path=path, op=op, old=old, new=None if op == "remove" else MASK)
 
 
 def _value(content: str | None) -> Any:

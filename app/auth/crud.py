@@ -64,7 +64,9 @@ def is_taken(session: Session, *, username: str, email: str) -> bool:
             func.lower(User.email) == func.lower(email),
         )
     )
-    slugs = select(Workspace.id).where(Workspace.slug == username.lower())
+    slugs = select(Workspace.id).where(
+        Workspace.slug == username.lower(), Workspace.deleted_at.is_(None)
+    )
     return session.execute(users.union_all(slugs).limit(1)).first() is not None
 
 
@@ -85,7 +87,7 @@ def list_memberships(session: Session, *, user_id: int) -> list[AnyRow]:
         session.execute(
             select(Workspace.id, Workspace.slug, Member.role)
             .join(Member, Member.workspace_id == Workspace.id)
-            .where(Member.user_id == user_id)
+            .where(Member.user_id == user_id, Workspace.deleted_at.is_(None))
             .order_by(Workspace.slug)
         )
     )

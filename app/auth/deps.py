@@ -5,48 +5,70 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from app.auth import crud, tokens
-from app.auth.errors import AdminsOnly, InvalidToken, LoginRequired
+from app.auth import crud, keys, tokens
+from app.auth.errors import AdminsOnly, InvalidToken, LoginRequired, UsersOnly
 from app.core.routing import SessionDep
 from app.core.settings import get_settings
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who makes a call. `user_id` None: nobody is logged in."""
+    """Somebody who makes a call. Neither `user_id` nor `key_id`: nobody is known."""
 
     user_id: int | None = None
     username: str = "anonymous"
     admin: bool = False
     jti: str | None = None
+    key_id: int | None = None
 
+
+@dataclass(frozen=True, slots=True)
+class KeyDigest:
+    """An API key that somebody showed, as its digest. Whether it is good, the database says."""
+
+    digest: str
+
+
+Credential = tokens.Token | KeyDigest
 
 ANONYMOUS = Caller()
 OPEN = Caller(username="local", admin=True)
 """Everybody, while AUTH_ENABLED is false."""
 
 
-async def get_token(request: Request) -> tokens.Token | None:
-    """Return the verified token of the call, or None without credentials."""
-    kind, _, value = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer" and value.strip():
-        return tokens.verify(value.strip())
-    if kind or request.headers.get("x-api-key"):
+async def get_credential(request: Request) -> Credential | None:
+    """Return what the call shows: a verified token, an API key's digest, or None."""
+    header = request.headers.get("authorization", "")
+    kind, _, value = header.partition(" ")
+    value = value.strip()
+    if kind.lower() == "bearer" and value:
+        return key_digest(value) if keys.is_key(value) else tokens.verify(value)
+    if kind.lower() == "apikey" and value:
+        return key_digest(value)
+    if header:
         raise InvalidToken
-    return None
+    shown = request.headers.get("x-api-key", "").strip()
+    return key_digest(shown) if shown else None
 
 
-TokenDep = Annotated[tokens.Token | None, Depends(get_token)]
+def key_digest(text: str) -> KeyDigest:
+    """Return the credential of a key's text."""
+    return KeyDigest(keys.digest(text))
 
 
-def get_caller(session: SessionDep, token: TokenDep) -> Caller:
+CredentialDep = Annotated[Credential | None, Depends(get_credential)]
+
+
+def get_caller(session: SessionDep, credential: CredentialDep) -> Caller:
     """Return who calls, ANONYMOUS without credentials."""
-    if token is None:
+    if credential is None:
         return ANONYMOUS if get_settings().auth_enabled else OPEN
-    login = crud.get_login(session, jti=token.jti)
+    if isinstance(credential, KeyDigest):
+        raise UsersOnly
+    login = crud.get_login(session, jti=credential.jti)
     if login is None:
         raise InvalidToken
-    session.info["caller"] = caller = caller_of(login, token)
+    session.info["caller"] = caller = caller_of(login, credential)
     return caller
 
 

@@ -22,13 +22,42 @@ class InvalidToken(Unauthorized):
         super().__init__("The token is not valid, or not any more. Log in again.")
 
 
+class InvalidApiKey(Unauthorized):
+    """There is no such API key, or not any more."""
+
+    code, title = "invalid_api_key", "Invalid API key"
+
+    def __init__(self) -> None:
+        super().__init__("The API key is not known here, or was revoked.")
+
+
+class ApiKeyExpired(Unauthorized):
+    """The API key's time is over."""
+
+    code, title = "api_key_expired", "API key expired"
+
+    def __init__(self) -> None:
+        super().__init__("The API key has expired. Create a new one, or ask an admin to.")
+
+
+class UsersOnly(Forbidden):
+    """An API key has no account."""
+
+    code, title = "users_only", "Users only"
+
+    def __init__(self) -> None:
+        super().__init__("This is for people: log in. An API key has no account.")
+
+
 class LoginRequired(Unauthorized):
     """The call came without credentials."""
 
     code, title = "login_required", "Login required"
 
     def __init__(self) -> None:
-        super().__init__("Send Authorization: Bearer <token>; POST /auth/login gives you one.")
+        super().__init__(
+            "Send Authorization: Bearer <token> (POST /auth/login gives you one) or X-API-Key."
+        )
 
 
 class TooManyLogins(TooManyRequests):
@@ -73,5 +102,5 @@ class RegistrationClosed(Forbidden):
         super().__init__("Registration is closed on this server; an admin can add you.")
 
 
-for _name in ("uq_users_username", "uq_users_email", "uq_workspaces_slug"):
+for _name in ("uq_users_username", "uq_users_email"):
     constraints[_name] = UserExists

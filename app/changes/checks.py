@@ -1,30 +1,71 @@
 """What a commit must pass before it is written. Later features add theirs to `CHECKS`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.changes.plan import Edited
-from app.configs.errors import DocumentTooLarge
+from app.changes.keys import KeyRow, members
+from app.changes.plan import Edited, Stored, Target
+from app.configs.errors import DocumentTooLarge, ProtectedEnvironment, TooManyKeys
 from app.configs.levels import Level
 from app.core.settings import get_settings
 from app.workspaces.deps import Access
+from app.workspaces.permissions import Permission
 
-Check = Callable[[Session, Access, Mapping[Level, Edited]], None]
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """One object of a commit: what it was, what it shall be, what becomes of its keys."""
+
+    target: Target
+    stored: Stored
+    edited: Edited
+    rows: Mapping[str, KeyRow]
+
+    @property
+    def writes(self) -> bool:
+        """Say whether the object gets a version."""
+        return self.edited.always or self.edited.checksum != self.stored.checksum
+
+    @property
+    def changes(self) -> bool:
+        """Say whether anything is written."""
+        return self.writes or bool(self.rows)
 
 
-def document_size(_session: Session, _access: Access, edits: Mapping[Level, Edited]) -> None:
+Check = Callable[[Session, Access, Mapping[Target, Pending]], None]
+
+
+def protection(_session: Session, access: Access, pending: Mapping[Target, Pending]) -> None:
+    """Refuse changes in protected environments without the right to publish (403)."""
+    for target, one in pending.items():
+        protected = isinstance(target, Level) and one.stored.protected
+        if protected and not access.allows(Permission.PUBLISH):
+            raise ProtectedEnvironment(target.environment or "")
+
+
+def document_size(_session: Session, _access: Access, pending: Mapping[Target, Pending]) -> None:
     """Refuse documents that are too large (422)."""
     limit = get_settings().max_document_bytes
-    for edit in edits.values():
-        if edit.content is not None and len(edit.content.encode()) > limit:
+    for one in pending.values():
+        content = one.edited.content
+        if content is not None and one.writes and len(content.encode()) > limit:
             raise DocumentTooLarge(limit)
 
 
-CHECKS: tuple[Check, ...] = (document_size,)
+def key_count(_session: Session, _access: Access, pending: Mapping[Target, Pending]) -> None:
+    """Refuse documents with too many keys (422)."""
+    limit = get_settings().max_keys_per_document
+    for target, one in pending.items():
+        if isinstance(target, Level) and one.rows and len(members(one.edited)) > limit:
+            raise TooManyKeys(limit)
 
 
-def run(session: Session, *, access: Access, edits: Mapping[Level, Edited]) -> None:
+CHECKS: tuple[Check, ...] = (protection, document_size, key_count)
+
+
+def run(session: Session, *, access: Access, pending: Mapping[Target, Pending]) -> None:
     """Run all checks; the first that raises refuses the commit."""
     for check in CHECKS:
-        check(session, access, edits)
+        check(session, access, pending)

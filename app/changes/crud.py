@@ -1,41 +1,63 @@
-"""SQL of the write pipeline. What runs under the workspace's counter is one statement."""
+"""SQL of the write pipeline: finding, locking and creating what is changed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from app.changes.plan import StoredKey
 from app.configs.crud import at_level, level_values, shape
 from app.configs.levels import Level
 from app.core.db import AnyRow, AnySelect
 from app.models import Config, Environment, Kind, Object, Service
 
-LOCKED = (Object.id, Object.version, Object.revision, Object.checksum, Config.created_by)
+LOCKED = (
+    Object.id,
+    Object.version,
+    Object.revision,
+    Object.checksum,
+    Config.created_by,
+    func.coalesce(Environment.protected, False).label("protected"),
+)
 
-FIND_IDS = text(
+FIND_CONFIGS = text(
     """
     SELECT wanted.place, c.id
     FROM unnest(CAST(:services AS text[]), CAST(:environments AS text[]))
         WITH ORDINALITY AS wanted (service, environment, place)
     LEFT JOIN services AS s ON s.workspace_id = :workspace_id AND s.name = wanted.service
     LEFT JOIN environments AS e
-        ON e.workspace_id = :workspace_id AND e.name = wanted.environment
-    JOIN configs AS c ON c.workspace_id = :workspace_id
-        AND (c.service_id = s.id OR (wanted.service IS NULL AND c.service_id IS NULL))
-        AND (c.environment_id = e.id
-             OR (wanted.environment IS NULL AND c.environment_id IS NULL))
+        ON e.workspace_id = :workspace_id AND e.name = wanted.environment AND NOT e.deleted
+    CROSS JOIN LATERAL (
+        SELECT id FROM configs
+        WHERE workspace_id = :workspace_id AND service_id = s.id AND environment_id = e.id
+            AND wanted.service IS NOT NULL AND wanted.environment IS NOT NULL
+        UNION ALL
+        SELECT id FROM configs
+        WHERE workspace_id = :workspace_id AND service_id = s.id AND environment_id IS NULL
+            AND wanted.service IS NOT NULL AND wanted.environment IS NULL
+        UNION ALL
+        SELECT id FROM configs
+        WHERE workspace_id = :workspace_id AND service_id IS NULL AND environment_id = e.id
+            AND wanted.service IS NULL AND wanted.environment IS NOT NULL
+        UNION ALL
+        SELECT id FROM configs
+        WHERE workspace_id = :workspace_id AND service_id IS NULL AND environment_id IS NULL
+            AND wanted.service IS NULL AND wanted.environment IS NULL
+    ) AS c
     """
 )
 
 
-def find_ids(session: Session, *, workspace_id: int, levels: Sequence[Level]) -> dict[Level, int]:
+def find_configs(
+    session: Session, *, workspace_id: int, levels: Sequence[Level]
+) -> dict[Level, int]:
     """Return the ids of the configs that exist (deleted ones too), without locking."""
     rows = session.execute(
-        FIND_IDS,
+        FIND_CONFIGS,
         {
             "workspace_id": workspace_id,
             "services": [level.service for level in levels],
@@ -45,15 +67,30 @@ def find_ids(session: Session, *, workspace_id: int, levels: Sequence[Level]) ->
     return {levels[row.place - 1]: row.id for row in rows}
 
 
+def find_environments(
+    session: Session, *, workspace_id: int, names: Sequence[str]
+) -> dict[str, int]:
+    """Return the ids of environments by name; where there is none, of the one deleted last."""
+    rows = session.execute(
+        select(Environment.name, Environment.id)
+        .where(Environment.workspace_id == workspace_id, Environment.name.in_(names))
+        .order_by(Environment.deleted.desc(), Environment.id)
+    )
+    return {row.name: row.id for row in rows}
+
+
+def _locked() -> AnySelect:
+    return (
+        select(*LOCKED)
+        .outerjoin(Config, Config.id == Object.id)
+        .outerjoin(Environment, Environment.id == Config.environment_id)
+        .with_for_update(of=Object)
+    )
+
+
 def lock_objects(session: Session, *, ids: Sequence[int]) -> Sequence[AnyRow]:
     """Lock objects in ascending order of their ids and return them as they are then."""
-    return session.execute(
-        select(*LOCKED)
-        .join(Config, Config.id == Object.id)
-        .where(Object.id.in_(ids))
-        .order_by(Object.id)
-        .with_for_update(of=Object)
-    ).all()
+    return session.execute(_locked().where(Object.id.in_(ids)).order_by(Object.id)).all()
 
 
 @lru_cache
@@ -61,6 +98,7 @@ def _lock_config(*, service: bool, environment: bool) -> AnySelect:
     return (
         select(*LOCKED)
         .join(Config, Config.id == Object.id)
+        .outerjoin(Environment, Environment.id == Config.environment_id)
         .where(at_level(service=service, environment=environment))
         .with_for_update(of=Object)
     )
@@ -78,30 +116,70 @@ def lock_config(session: Session, *, workspace_id: int, level: Level) -> AnyRow 
 _LOCK_ADDRESS = text("SELECT pg_advisory_xact_lock(hashtextextended(:address, 0))")
 
 
-def lock_address(session: Session, *, workspace_id: int, level: Level) -> None:
-    """Let one transaction at a time create what this level addresses."""
-    session.execute(_LOCK_ADDRESS, {"address": f"config:{workspace_id}:{level}"})
+def lock_address(session: Session, *, workspace_id: int, address: str) -> None:
+    """Let one transaction at a time create what is addressed like this."""
+    session.execute(_LOCK_ADDRESS, {"address": f"{workspace_id}:{address}"})
 
 
-def get_environment_id(session: Session, *, workspace_id: int, name: str) -> int | None:
-    """Return the id of an environment."""
-    return session.scalar(
-        select(Environment.id).where(
-            Environment.workspace_id == workspace_id, Environment.name == name
+def get_keys(session: Session, *, config_ids: Sequence[int]) -> dict[int, dict[str, StoredKey]]:
+    """Return the keys of configs by config and name, deleted ones too; values only if parked."""
+    found: dict[int, dict[str, StoredKey]] = {config_id: {} for config_id in config_ids}
+    rows = session.connection().execute(_GET_KEYS, {"config_ids": list(config_ids)})
+    for config_id, *rest in rows:
+        key = StoredKey(*rest)
+        found[config_id][key.name] = key
+    return found
+
+
+_GET_KEYS = text(
+    """
+    SELECT config_id, id, name, version, revision, checksum, value_type, description, is_active,
+        CASE WHEN NOT is_active THEN value END, created_at, created_by, updated_at, updated_by
+    FROM keys WHERE config_id = ANY (:config_ids)
+    """
+)
+
+
+def hold_environment(session: Session, *, workspace_id: int, name: str) -> AnyRow | None:
+    """Return an environment, which cannot be deleted until this transaction ends."""
+    return session.execute(
+        select(Environment.id, Environment.protected)
+        .where(
+            Environment.workspace_id == workspace_id,
+            Environment.name == name,
+            Environment.deleted.is_(False),
         )
+        .with_for_update(read=True)
+    ).one_or_none()
+
+
+def get_service_id(session: Session, *, workspace_id: int, name: str) -> int | None:
+    """Return the id of a service."""
+    return session.scalar(
+        select(Service.id).where(Service.workspace_id == workspace_id, Service.name == name)
     )
 
 
-def require_service_id(session: Session, *, workspace_id: int, name: str) -> int:
-    """Return the id of a service, which comes into being with its first config."""
-    found = select(Service.id).where(Service.workspace_id == workspace_id, Service.name == name)
-    known = session.scalar(found)
-    if known is not None:
-        return known
+def count_services(session: Session, *, workspace_id: int, limit: int) -> int:
+    """Count the services of a workspace, up to a limit."""
+    some = select(Service.id).where(Service.workspace_id == workspace_id).limit(limit).subquery()
+    return session.execute(select(func.count()).select_from(some)).scalar_one()
+
+
+def create_service(session: Session, *, workspace_id: int, name: str) -> int:
+    """Insert a service unless somebody was faster; return its id."""
     session.execute(
         upsert(Service).values(workspace_id=workspace_id, name=name).on_conflict_do_nothing()
     )
+    found = select(Service.id).where(Service.workspace_id == workspace_id, Service.name == name)
     return session.execute(found).scalar_one()
+
+
+def create_object(session: Session, *, workspace_id: int, kind: Kind) -> int:
+    """Insert an object at version 0; return its id."""
+    return session.execute(
+        insert(Object).values(workspace_id=workspace_id, kind=kind).returning(Object.id)
+    ).scalar_one()
 
 
 def create_config(
@@ -113,9 +191,7 @@ def create_config(
     created_by: int | None,
 ) -> int:
     """Insert the object and the level of a new config, version 0; return its id."""
-    object_id = session.execute(
-        insert(Object).values(workspace_id=workspace_id, kind=Kind.CONFIG).returning(Object.id)
-    ).scalar_one()
+    object_id = create_object(session, workspace_id=workspace_id, kind=Kind.CONFIG)
     session.execute(
         insert(Config).values(
             id=object_id,
@@ -128,113 +204,45 @@ def create_config(
     return object_id
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """Who commits, why, and from where."""
-
-    workspace_id: int
-    actor_id: int | None
-    actor_name: str
-    message: str | None
-    request_id: str
-    address: str | None
-    user_agent: str | None
+def create_environment(session: Session, *, workspace_id: int, name: str) -> int:
+    """Insert the object and the row of a new environment; return its id."""
+    object_id = create_object(session, workspace_id=workspace_id, kind=Kind.ENVIRONMENT)
+    session.execute(insert(Environment).values(id=object_id, workspace_id=workspace_id, name=name))
+    return object_id
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One object's next version."""
-
-    id: int
-    action: str
-    content: str | None
-    checksum: str | None
-    service: str
-    environment: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The revision that was taken, its time, and the new version of each object."""
-
-    revision: int
-    at: datetime
-    versions: dict[int, int]
+def update_environment(
+    session: Session, *, environment_id: int, content: Mapping[str, Any]
+) -> None:
+    """Let the row of an environment say what its new version says."""
+    session.execute(
+        update(Environment)
+        .where(Environment.id == environment_id)
+        .values({"deleted": False, **content})
+    )
 
 
-WRITE = """
-WITH head AS (
-    UPDATE workspace_heads
-    SET revision = revision + 1, at = greatest(clock_timestamp(), at)
-    WHERE workspace_id = :workspace_id
-    RETURNING revision, at
-), committed AS (
-    INSERT INTO revisions (workspace_id, n, at, actor_id, actor_name, message, request_id)
-    SELECT :workspace_id, revision, at, :actor_id, :actor_name, :message, :request_id FROM head
-), item AS (
-    SELECT * FROM unnest(
-        CAST(:ids AS bigint[]), CAST(:actions AS text[]), CAST(:contents AS text[]),
-        CAST(:checksums AS text[]), CAST(:services AS text[]), CAST(:environments AS text[])
-    ) AS item (id, action, content, checksum, service, environment)
-), moved AS (
-    UPDATE objects AS o
-    SET version = o.version + 1, revision = head.revision, checksum = item.checksum
-    FROM item, head
-    WHERE o.id = item.id AND o.workspace_id = :workspace_id
-    RETURNING o.id, o.version
-), saved AS (
-    INSERT INTO versions
-        (workspace_id, object_id, version, revision, action, content, checksum)
-    SELECT :workspace_id, item.id, moved.version, head.revision,
-        item.action, item.content, item.checksum
-    FROM item JOIN moved ON moved.id = item.id, head
-), noted AS (
-    INSERT INTO events
-        (at, workspace_id, revision, action, resource_type, resource_id, outcome, actor_id,
-         actor_name, address, user_agent, request_id, service, environment, version)
-    SELECT head.at, :workspace_id, head.revision, item.action, 'configuration', item.id::text,
-        'success', :actor_id, :actor_name, :address, :user_agent, :request_id,
-        item.service, item.environment, moved.version
-    FROM item JOIN moved ON moved.id = item.id, head
-    ORDER BY item.id
-    RETURNING id, at
-), queued AS (
-    INSERT INTO event_pending (event_id, at) SELECT id, at FROM noted
-)
-SELECT head.revision, head.at, moved.id, moved.version FROM head, moved
-"""
-_WRITE = text(WRITE)
+def clear_names(session: Session, *, environment_ids: Sequence[int]) -> None:
+    """Take the names from environments that get new ones in this transaction."""
+    session.execute(
+        update(Environment)
+        .where(Environment.id.in_(environment_ids))
+        .values(name=func.concat("~", Environment.id))
+    )
 
 
-def write(session: Session, *, commit: Commit, items: Sequence[Item]) -> Written:
-    """Take the next revision and write everything that belongs to it, in one statement.
-
-    The row of the workspace's counter stays locked from here to the commit.
-    """
-    rows = (
-        session.connection()
-        .execute(
-            _WRITE,
-            {
-                "workspace_id": commit.workspace_id,
-                "actor_id": commit.actor_id,
-                "actor_name": commit.actor_name,
-                "message": commit.message,
-                "request_id": commit.request_id,
-                "address": commit.address,
-                "user_agent": commit.user_agent,
-                "ids": [item.id for item in items],
-                "actions": [item.action for item in items],
-                "contents": [item.content for item in items],
-                "checksums": [item.checksum for item in items],
-                "services": [item.service for item in items],
-                "environments": [item.environment for item in items],
-            },
+def count_configs(
+    session: Session, *, workspace_id: int, environment_id: int, but: Sequence[int]
+) -> int:
+    """Count the configs that have content in an environment, some left out."""
+    return session.execute(
+        select(func.count())
+        .select_from(Config)
+        .join(Object, Object.id == Config.id)
+        .where(
+            Config.workspace_id == workspace_id,
+            Config.environment_id == environment_id,
+            Object.checksum.is_not(None),
+            Config.id.not_in(but),
         )
-        .all()
-    )
-    return Written(
-        revision=rows[0].revision,
-        at=rows[0].at,
-        versions={row.id: row.version for row in rows},
-    )
+    ).scalar_one()

@@ -1,11 +1,63 @@
-"""What a change is: a level, an edit of what is there, and what must hold before."""
+"""What a change is: a target, an edit of what is there, and what must hold before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from app.configs.levels import Level
-from app.formats import json
 from app.models import Action
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EnvironmentTarget:
+    """An environment of the workspace, by its present name, or by id where names change."""
+
+    environment: str
+    id: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the wire's name of what it reaches: every service."""
+        return "_global"
+
+    def __str__(self) -> str:
+        return f"environment {self.environment}"
+
+
+Target = Level | EnvironmentTarget
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as it is under the lock; `checksum` None: deleted.
+
+    `parked` is the value of an inactive key, which its document does not have.
+    """
+
+    id: int
+    name: str
+    version: int
+    revision: int
+    checksum: str | None
+    value_type: str
+    description: str
+    is_active: bool
+    parked: str | None
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+
+    @property
+    def exists(self) -> bool:
+        """Say whether it has a value, be it an inactive one."""
+        return self.checksum is not None
+
+    @property
+    def etag(self) -> str:
+        """Return the tag of the key."""
+        return key_etag(self.id, self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +68,11 @@ class Stored:
     version: int
     checksum: str | None
     created_by: int | None
+    protected: bool
     read: Callable[[], str] = field(repr=False)
     """Load the current content; only meaningful when it exists."""
+    keys: Callable[[], Mapping[str, StoredKey]] = field(repr=False)
+    """Load the keys of a config, deleted ones too."""
 
     @property
     def exists(self) -> bool:
@@ -31,16 +86,35 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyWish:
+    """What an edit says of a key beside its value in the document; None: as it was.
+
+    `parked` is the value of a key that shall be inactive. `gone`: it shall be deleted, whether
+    it was active or not.
+    """
+
+    value_type: str | None = None
+    description: str | None = None
+    parked: str | None = None
+    gone: bool = False
+    action: Action | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Edited:
     """What the object shall be: its text (None: deleted), and how that came about.
 
-    `always` makes a version even of equal content: going back is worth a record.
+    `always` makes a version even of equal content: going back is worth a record. `by_key`: the
+    change was one of keys, and is recorded as such. `value` is the parsed content, if at hand.
     """
 
     content: str | None
     checksum: str | None
     action: Action
     always: bool = False
+    by_key: bool = False
+    value: dict[str, Any] | None = None
+    wishes: Mapping[str, KeyWish] = field(default_factory=dict)
 
 
 Edit = Callable[[Stored], Edited]
@@ -59,25 +133,10 @@ class Precondition:
 class Change:
     """One wish. `creates`: whether the object may come into being by it."""
 
-    level: Level
+    target: Target
     edit: Edit
     precondition: Precondition = Precondition()
     creates: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a change; `changed` is False when the content was the same already.
-
-    `content` is then None: it is not read without need.
-    """
-
-    level: Level
-    id: int
-    version: int
-    content: str | None
-    created_by: int | None
-    changed: bool
 
 
 def document_etag(object_id: int, version: int) -> str:
@@ -85,12 +144,6 @@ def document_etag(object_id: int, version: int) -> str:
     return f'"d{object_id}-{version}"'
 
 
-def replace(value: object) -> Edit:
-    """Return the edit that stores a JSON value as it was written; creates, revives or updates."""
-    text, checksum = json.dumps(value), json.checksum(value)
-
-    def edit(stored: Stored) -> Edited:
-        action = Action.UPDATE if stored.exists else Action.CREATE
-        return Edited(text, checksum, action)
-
-    return edit
+def key_etag(key_id: int, version: int) -> str:
+    """Return the tag of a key."""
+    return f'"k{key_id}-{version}"'

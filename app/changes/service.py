@@ -1,43 +1,125 @@
 """The write pipeline: every change of every object, from every surface, goes through `apply`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.changes import checks, crud
-from app.changes.plan import Change, Edited, Outcome, Precondition, Stored
-from app.configs.errors import (
-    ConfigNotFound,
-    EtagOfEffective,
-    PreconditionFailed,
-    UnknownEnvironment,
-)
+from app.changes import checks, crud, kinds, writing
+from app.changes.checks import Pending
+from app.changes.keys import KeyRow, key_rows, members
+from app.changes.plan import Change, Stored, StoredKey, Target
+from app.changes.preconditions import check_precondition
 from app.configs.levels import Level
 from app.core import context
 from app.core.db import AnyRow
 from app.core.errors import Invalid
+from app.formats import json
 from app.outbox import events
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access
-from app.workspaces.permissions import Permission
 
 
 class DuplicateChange(Invalid):
-    """One commit touches an object once."""
+    """One commit touches an object or a key once."""
 
-    code = "duplicate_change"
+    code, title = "duplicate_change", "Changed twice"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """A key after a commit. `value` is JSON text, None when it is deleted."""
+
+    id: int
+    level: Level
+    name: str
+    value: str | None
+    value_type: str
+    description: str
+    is_active: bool
+    version: int
+    revision: int
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What a commit did. Without any difference no revision is taken: `at` is None."""
 
-    revision: int
-    at: datetime | None
-    outcomes: list[Outcome]
+    access: Access
+    pending: Mapping[Target, Pending]
+    written: writing.Written | None
+
+    @property
+    def revision(self) -> int:
+        """Return the revision that was taken, else the newest."""
+        return self.written.revision if self.written else self.access.head
+
+    @property
+    def at(self) -> datetime | None:
+        """Return when it was taken."""
+        return self.written.at if self.written else None
+
+    def version(self, target: Target) -> int:
+        """Return the number of an object's current version."""
+        stored = self.pending[target].stored
+        written = self.written.versions if self.written else {}
+        return written.get(stored.id, stored.version)
+
+    def wrote(self, target: Target) -> bool:
+        """Say whether an object got a version."""
+        return self.written is not None and self.pending[target].stored.id in self.written.versions
+
+    def key(self, level: Level, name: str) -> KeyState:
+        """Return a key of a changed document as it is now."""
+        pending = self.pending[level]
+        row = pending.rows.get(name)
+        old = pending.stored.keys().get(name)
+        if row is not None and self.written is not None:
+            return self._changed(level, row, old, self.written)
+        assert old is not None
+        document = members(pending.edited)
+        value = json.dumps(document[name]) if name in document else old.parked
+        return KeyState(
+            old.id,
+            level,
+            name,
+            value,
+            old.value_type,
+            old.description,
+            old.is_active,
+            old.version,
+            old.revision,
+            old.created_at,
+            old.created_by,
+            old.updated_at,
+            old.updated_by,
+        )
+
+    def _changed(
+        self, level: Level, row: KeyRow, old: StoredKey | None, written: writing.Written
+    ) -> KeyState:
+        key_id, version = written.keys[row.config_id, row.name]
+        actor = self.access.caller.username
+        return KeyState(
+            key_id,
+            level,
+            row.name,
+            row.value,
+            row.value_type,
+            row.description,
+            row.is_active,
+            version,
+            written.revision,
+            old.created_at if old else written.at,
+            old.created_by if old else actor,
+            written.at,
+            actor,
+        )
 
 
 def apply(
@@ -46,38 +128,44 @@ def apply(
     """Apply a list of changes as one commit: all of them, or none.
 
     Steps: authorize, lock (addresses of what is new, then objects by ascending id), check
-    preconditions, edit, run the checks, write under the workspace's next revision. Raises
-    NotAllowed, DuplicateChange, UnknownEnvironment, ConfigNotFound, PreconditionFailed, and
-    whatever an edit or a check raises; then the transaction must be rolled back.
+    preconditions, edit, see which keys change, run the checks, write under the workspace's next
+    revision. Raises NotAllowed, OutsideScope, DuplicateChange, UnknownEnvironment, what says
+    that an object is missing, PreconditionFailed, and whatever an edit or a check raises; then
+    the transaction must be rolled back.
     """
-    access.require(Permission.WRITE)
-    levels = [change.level for change in changes]
-    if len(set(levels)) != len(levels):
+    targets = [change.target for change in changes]
+    for target in targets:
+        kinds.authorize(access, target)
+    if len(set(targets)) != len(targets):
         raise DuplicateChange("The same object is changed twice.")
     stored = _lock(session, access=access, changes=changes)
-    edited: dict[Level, Edited] = {}
+    pending: dict[Target, Pending] = {}
     for change in changes:
-        now = stored[change.level]
+        now = stored[change.target]
         check_precondition(change.precondition, now)
-        edited[change.level] = change.edit(now)
-    checks.run(session, access=access, edits=edited)
-    items = [
-        _item(level, stored[level], edit)
-        for level, edit in edited.items()
-        if edit.always or edit.checksum != stored[level].checksum
-    ]
-    if not items:
-        return Applied(access.head, None, [_unchanged(level, stored[level]) for level in levels])
-    written = crud.write(session, commit=_commit(access, message), items=items)
+        edited = change.edit(now)
+        rows = key_rows(now, edited) if isinstance(change.target, Level) else []
+        by_name = {row.name: row for row in rows}
+        pending[change.target] = Pending(change.target, now, edited, by_name)
+    checks.run(session, access=access, pending=pending)
+    touched = [one for one in pending.values() if one.changes]
+    if not touched:
+        return Applied(access, pending, None)
+    kinds.project(session, access=access, pending={one.target: one for one in touched})
+    written = writing.write(
+        session,
+        commit=_commit(access, message),
+        items=[_item(one) for one in touched if one.writes],
+        keys=[item for one in touched for item in _key_items(one)],
+    )
     events.mark(session)
     session.info["revision"] = written.revision
-    outcomes = [_outcome(level, stored[level], edited[level], written) for level in levels]
-    return Applied(written.revision, written.at, outcomes)
+    return Applied(access, pending, written)
 
 
-def _commit(access: Access, message: str | None) -> crud.Commit:
+def _commit(access: Access, message: str | None) -> writing.Commit:
     request = context.current()
-    return crud.Commit(
+    return writing.Commit(
         workspace_id=access.workspace_id,
         actor_id=access.caller.user_id,
         actor_name=access.caller.username,
@@ -88,83 +176,69 @@ def _commit(access: Access, message: str | None) -> crud.Commit:
     )
 
 
-def _item(level: Level, stored: Stored, edit: Edited) -> crud.Item:
-    return crud.Item(
-        id=stored.id,
-        action=edit.action,
-        content=edit.content,
-        checksum=edit.checksum,
-        service=level.name,
-        environment=level.environment,
+def _item(one: Pending) -> writing.Item:
+    return writing.Item(
+        id=one.stored.id,
+        action=one.edited.action,
+        content=one.edited.content,
+        checksum=one.edited.checksum,
+        resource_type=kinds.resource_type(one.target),
+        service=kinds.service_of(one.target),
+        environment=one.target.environment,
+        noted=not one.edited.by_key,
     )
 
 
-def _outcome(level: Level, stored: Stored, edit: Edited, written: crud.Written) -> Outcome:
-    version = written.versions.get(stored.id)
-    if version is None:
-        return _unchanged(level, stored)
-    return Outcome(level, stored.id, version, edit.content, stored.created_by, changed=True)
+def _key_items(one: Pending) -> list[writing.KeyItem]:
+    return [
+        writing.KeyItem(row, one.target.name, one.target.environment, noted=one.edited.by_key)
+        for row in one.rows.values()
+    ]
 
 
-def _unchanged(level: Level, stored: Stored) -> Outcome:
-    return Outcome(level, stored.id, stored.version, None, stored.created_by, changed=False)
-
-
-def _lock(session: Session, *, access: Access, changes: Sequence[Change]) -> dict[Level, Stored]:
+def _lock(session: Session, *, access: Access, changes: Sequence[Change]) -> dict[Target, Stored]:
     """Lock everything that is touched, creating what may be created.
 
     Addresses of new objects come first, in order, then objects by ascending id, so that no
     two commits wait for each other in a circle.
     """
     workspace_id = access.workspace_id
-    if len(changes) == 1:
-        row = crud.lock_config(session, workspace_id=workspace_id, level=changes[0].level)
+    first = changes[0].target
+    if len(changes) == 1 and isinstance(first, Level):
+        row = crud.lock_config(session, workspace_id=workspace_id, level=first)
         if row is not None:
-            return {changes[0].level: _stored(session, row)}
-        found: dict[Level, int] = {}
+            return {first: _Loader(session, [row]).stored(row)}
+        found: dict[Target, int] = {}
     else:
-        levels = [change.level for change in changes]
-        found = crud.find_ids(session, workspace_id=workspace_id, levels=levels)
-    missing = {change.level: change for change in changes if change.level not in found}
-    for level in sorted(missing, key=str):
-        if not missing[level].creates:
-            raise ConfigNotFound(level, access.slug)
-        crud.lock_address(session, workspace_id=workspace_id, level=level)
+        targets = [change.target for change in changes]
+        found = kinds.find(session, workspace_id=workspace_id, targets=targets)
+    missing = {change.target: change for change in changes if change.target not in found}
+    for target in sorted(missing, key=str):
+        if not missing[target].creates:
+            raise kinds.missing(target, access.slug)
+        crud.lock_address(session, workspace_id=workspace_id, address=str(target))
     if missing:
-        found |= crud.find_ids(session, workspace_id=workspace_id, levels=sorted(missing, key=str))
-    rows = crud.lock_objects(session, ids=sorted(found.values()))
-    by_id = {row.id: _stored(session, row) for row in rows}
+        found |= kinds.find(session, workspace_id=workspace_id, targets=sorted(missing, key=str))
+    ids = sorted(found.values())
+    rows = crud.lock_objects(session, ids=ids) if ids else []
+    loader = _Loader(session, rows)
+    by_id = {row.id: loader.stored(row) for row in rows}
     return {
-        level: by_id[found[level]] if level in found else _create(session, access, level)
-        for level in (change.level for change in changes)
+        target: by_id[found[target]] if target in found else _create(session, access, target)
+        for target in (change.target for change in changes)
     }
 
 
-def _create(session: Session, access: Access, level: Level) -> Stored:
-    environment_id = service_id = None
-    if level.environment is not None:
-        environment_id = crud.get_environment_id(
-            session, workspace_id=access.workspace_id, name=level.environment
-        )
-        if environment_id is None:
-            raise UnknownEnvironment(level.environment, access.slug)
-    if level.service is not None:
-        service_id = crud.require_service_id(
-            session, workspace_id=access.workspace_id, name=level.service
-        )
-    object_id = crud.create_config(
-        session,
-        workspace_id=access.workspace_id,
-        service_id=service_id,
-        environment_id=environment_id,
-        created_by=access.caller.user_id,
-    )
+def _create(session: Session, access: Access, target: Target) -> Stored:
+    object_id, protected = kinds.create(session, access=access, target=target)
     return Stored(
         id=object_id,
         version=0,
         checksum=None,
         created_by=access.caller.user_id,
+        protected=protected,
         read=_nothing,
+        keys=dict[str, StoredKey],
     )
 
 
@@ -172,56 +246,40 @@ def _nothing() -> str:
     raise AssertionError("a new object has no content to read")
 
 
-def _stored(session: Session, row: AnyRow) -> Stored:
-    return Stored(
-        id=row.id,
-        version=row.version,
-        checksum=row.checksum,
-        created_by=row.created_by,
-        read=_reader(session, row),
-    )
+class _Loader:
+    """Keys and contents of everything that a commit locked, each loaded by the first who asks.
 
+    In statements of their own, which see what the locks waited for.
+    """
 
-def _reader(session: Session, row: AnyRow) -> Callable[[], str]:
-    """Read the content in a statement of its own, which sees what the lock waited for."""
+    def __init__(self, session: Session, rows: Sequence[AnyRow]) -> None:
+        self._session = session
+        self._rows = rows
+        self._keys: dict[int, dict[str, StoredKey]] | None = None
+        self._contents: dict[int, str] | None = None
 
-    def read() -> str:
-        version = versions_crud.get_version(session, object_id=row.id, version=row.version)
-        assert version is not None
-        return str(version.content)
+    def keys(self, config_id: int) -> Mapping[str, StoredKey]:
+        """Return the keys of a config by name."""
+        if self._keys is None:
+            ids = [row.id for row in self._rows]
+            self._keys = crud.get_keys(self._session, config_ids=ids)
+        return self._keys[config_id]
 
-    return read
+    def content(self, object_id: int) -> str:
+        """Return the current content of an object that exists."""
+        if self._contents is None:
+            ids = [row.id for row in self._rows if row.checksum is not None]
+            self._contents = versions_crud.get_contents(self._session, object_ids=ids)
+        return self._contents[object_id]
 
-
-def check_precondition(wanted: Precondition, stored: Stored) -> None:
-    """Raise PreconditionFailed (412) with `current` unless the stored object is as expected."""
-    current = _current(stored)
-    if wanted.etags is not None and not _matches(wanted.etags, stored):
-        if any(tag.startswith('"e') for tag in wanted.etags):
-            raise EtagOfEffective(
-                "If-Match carries the tag of an effective config. Use `document_etag`, or the "
-                "ETag of /config/get.",
-                current=current,
-            )
-        raise PreconditionFailed(_told("If-Match names another version", stored), current=current)
-    if wanted.version is not None and wanted.version != (stored.version if stored.exists else 0):
-        raise PreconditionFailed(
-            _told(f"You expected version {wanted.version}", stored), current=current
+    def stored(self, row: AnyRow) -> Stored:
+        """Return the state of a locked object."""
+        return Stored(
+            id=row.id,
+            version=row.version,
+            checksum=row.checksum,
+            created_by=row.created_by,
+            protected=row.protected,
+            read=lambda: self.content(row.id),
+            keys=lambda: self.keys(row.id),
         )
-    if wanted.must_not_exist and stored.exists:
-        raise PreconditionFailed(_told("It must not exist", stored), current=current)
-
-
-def _matches(etags: tuple[str, ...], stored: Stored) -> bool:
-    return stored.exists and ("*" in etags or stored.etag in etags)
-
-
-def _told(reason: str, stored: Stored) -> str:
-    state = f"it is at version {stored.version}" if stored.exists else "it does not exist"
-    return f"{reason}, but {state}. Read it again and repeat your change on top."
-
-
-def _current(stored: Stored) -> dict[str, Any] | None:
-    if not stored.exists:
-        return None
-    return {"id": stored.id, "version": stored.version, "etag": stored.etag}

@@ -2,14 +2,29 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, select
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    bindparam,
+    false,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.configs.levels import Level
+from app.configs.levels import GLOBAL, Level
 from app.core.db import AnyRow, AnySelect
 from app.models import Config, Environment, Object, Revision, Service, Version, Workspace
+from app.workspaces.crud import matching
+from app.workspaces.scopes import ANY, Scopes
+
+AnyColumn = InstrumentedAttribute[Any] | ColumnElement[Any]
 
 
 @lru_cache
@@ -29,6 +44,7 @@ def at_level(*, service: bool, environment: bool) -> ColumnElement[bool]:
         .where(
             Environment.workspace_id == workspace_id,
             Environment.name == bindparam("environment"),
+            Environment.deleted.is_(False),
         )
         .scalar_subquery()
     )
@@ -67,6 +83,14 @@ def get_config_id(session: Session, *, workspace_id: int, level: Level) -> int |
     return session.scalar(_config_id(**shape(level)), level_values(workspace_id, level))
 
 
+def get_history_start(session: Session, *, workspace_id: int, level: Level) -> int | None:
+    """Return the first revision whose state of a config is known; None without a config."""
+    statement = select(Object.history_from).where(
+        Object.id == _config_id(**shape(level)).scalar_subquery()
+    )
+    return session.scalar(statement, level_values(workspace_id, level))
+
+
 def select_documents() -> AnySelect:
     """Select configs with a version of theirs: join `Version` on the one that is wanted."""
     return (
@@ -89,6 +113,7 @@ def select_documents() -> AnySelect:
         .join(Workspace, Workspace.id == Config.workspace_id)
         .outerjoin(Service, Service.id == Config.service_id)
         .outerjoin(Environment, Environment.id == Config.environment_id)
+        .where(Workspace.deleted_at.is_(None))
     )
 
 
@@ -137,11 +162,93 @@ def get_document(
     return session.connection().execute(statement, values).one_or_none()
 
 
-def list_documents(
-    session: Session, *, workspace_id: int | None, after: int, limit: int
+@lru_cache
+def _levels(*, service: bool, environment: bool, past: bool) -> Any:
+    version: ColumnElement[Any] = Object.version.expression
+    if past:
+        version = (
+            select(Version.version)
+            .where(Version.object_id == Object.id, Version.revision <= bindparam("at"))
+            .order_by(Version.version.desc())
+            .limit(1)
+            .correlate(Object)
+            .scalar_subquery()
+        )
+    parts = []
+    for of_service, of_environment in product((False, True), repeat=2):
+        if of_service <= service and of_environment <= environment:
+            parts.append(
+                select(
+                    literal(of_service).label("of_service"),
+                    literal(of_environment).label("of_environment"),
+                    Object.id,
+                    Object.history_from,
+                    Version.version,
+                    Version.revision,
+                    Version.content,
+                    Version.checksum,
+                )
+                .select_from(Config)
+                .join(Object, Object.id == Config.id)
+                .outerjoin(
+                    Version, and_(Version.object_id == Object.id, Version.version == version)
+                )
+                .where(at_level(service=of_service, environment=of_environment))
+            )
+    return union_all(*parts)
+
+
+def list_levels(
+    session: Session, *, workspace_id: int, level: Level, at: int | None = None
 ) -> Sequence[AnyRow]:
-    """List current documents by id, of one workspace or (None) of all."""
-    statement = current(select_documents()).where(Config.id > after)
+    """Return what stands at a level and at all wider ones, widest first, in one query.
+
+    One row per config, deleted ones too; columns of the version are null where there was none
+    yet.
+    """
+    values = level_values(workspace_id, level)
+    if at is not None:
+        values["at"] = at
+    statement = _levels(**shape(level), past=at is not None)
+    rows = session.connection().execute(statement, values).all()
+    return sorted(rows, key=lambda row: (row.of_service, row.of_environment))
+
+
+def environment_exists(session: Session, *, workspace_id: int, name: str) -> bool:
+    """Say whether a workspace has an environment."""
+    found = select(Environment.id).where(
+        Environment.workspace_id == workspace_id,
+        Environment.name == name,
+        Environment.deleted.is_(False),
+    )
+    return session.scalar(found) is not None
+
+
+def list_documents(
+    session: Session,
+    *,
+    workspace_id: int | None,
+    scopes: Scopes,
+    after: int,
+    limit: int,
+) -> Sequence[AnyRow]:
+    """List current documents by id, of one workspace or (None) of all, as far as scopes reach."""
+    statement = current(select_documents()).where(
+        Config.id > after, *within(scopes, Service.name, Environment.name)
+    )
     if workspace_id is not None:
         statement = statement.where(Config.workspace_id == workspace_id)
     return session.execute(statement.order_by(Config.id).limit(limit)).all()
+
+
+def within(scopes: Scopes, service: AnyColumn, environment: AnyColumn) -> list[ColumnElement[bool]]:
+    """Return the conditions that names (null: all) are covered by a caller's patterns."""
+    conditions = []
+    for column, patterns, whole in (
+        (service, scopes.services, GLOBAL),
+        (environment, scopes.environments, None),
+    ):
+        if ANY not in patterns:
+            unnamed = column.is_(None) if whole in patterns else false()
+            conditions.append(or_(matching(column, patterns), unnamed))
+    return conditions

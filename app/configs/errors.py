@@ -1,7 +1,8 @@
 """What can go wrong with configs."""
 
 from app.configs.levels import Level
-from app.core.errors import AppError, Conflict, Invalid, NotFound
+from app.core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
+from app.core.handlers import constraints
 
 
 class ConfigNotFound(NotFound):
@@ -15,12 +16,13 @@ class ConfigNotFound(NotFound):
 
 
 class VersionNotFound(NotFound):
-    """There is no such version of that config."""
+    """There is no such version of that config or key."""
 
     code, title = "version_not_found", "Version not found"
 
-    def __init__(self, level: Level) -> None:
-        super().__init__(f"Config '{level.name}' has no such version.")
+    def __init__(self, level: Level, key: str | None = None) -> None:
+        what = f"Key '{key}' in" if key is not None else "Config"
+        super().__init__(f"{what} '{level}' has no such version.")
 
 
 class VersionEmpty(Conflict):
@@ -60,13 +62,16 @@ class DocumentTooLarge(Invalid):
 
 
 class AtOutOfRange(Invalid):
-    """`at` lies in the future."""
+    """`at` lies in the future, or before the workspace began."""
 
     code, title = "at_out_of_range", "Moment out of range"
 
-    def __init__(self, head: int) -> None:
+    def __init__(self, head: int, *, future: bool) -> None:
         super().__init__(
-            f"`at` lies in the future; the newest revision is {head}.", loc=("query", "at")
+            f"`at` lies in the future; the newest revision is {head}."
+            if future
+            else "`at` lies before the workspace began.",
+            loc=("query", "at"),
         )
 
 
@@ -80,3 +85,111 @@ class EtagOfEffective(PreconditionFailed):
     """If-Match carries the tag of a merged answer."""
 
     code, title = "etag_of_effective", "Tag of an effective config"
+
+
+class KeyNotFound(NotFound):
+    """There is no such key there."""
+
+    code, title = "key_not_found", "Key not found"
+
+    def __init__(self, key: str | int, where: object, slug: str) -> None:
+        what = f"key '{key}' in {where}" if isinstance(key, str) else f"key with id {key}"
+        super().__init__(f"There is no {what} in workspace '{slug}'.")
+
+
+class KeyExists(Conflict):
+    """The key has a value there already."""
+
+    code, title = "key_exists", "Key exists"
+
+    def __init__(self, key: str, where: object, key_id: int) -> None:
+        super().__init__(
+            f"Key '{key}' exists in {where} with id {key_id}: update it by that id.", id=key_id
+        )
+
+
+class TooManyKeys(Invalid):
+    """The document is over MAX_KEYS_PER_DOCUMENT."""
+
+    code, title = "too_many_keys", "Too many keys"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A document may have {limit} keys at most.", loc=("body", "config"))
+
+
+class TooManyServices(Invalid):
+    """The workspace is over MAX_SERVICES_PER_WORKSPACE."""
+
+    code, title = "too_many_services", "Too many services"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A workspace may have {limit} services at most.", loc=("body", "name"))
+
+
+class ValueTypeMismatch(Invalid):
+    """The value is not of the type that is named."""
+
+    code, title = "value_type_mismatch", "Value of another type"
+
+    def __init__(self, wanted: str, found: str) -> None:
+        super().__init__(
+            f"value_type is {wanted}, but the value is a {found}.", loc=("body", "value_type")
+        )
+
+
+class HistoryPruned(AppError):
+    """That far back the history is not kept."""
+
+    status, code, title = 410, "history_pruned", "History pruned"
+
+    def __init__(self, at: int) -> None:
+        super().__init__(f"What was there at revision {at} is not kept any more (KEEP_VERSIONS).")
+
+
+class ProtectedEnvironment(Forbidden):
+    """Writing there needs the right to publish."""
+
+    code, title = "protected_environment", "Protected environment"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Environment '{name}' is protected: changing it needs `publish`.")
+
+
+class EnvironmentNotFound(NotFound):
+    """The workspace has no such environment."""
+
+    code, title = "environment_not_found", "Environment not found"
+
+    def __init__(self, name: str, slug: str) -> None:
+        super().__init__(f"Workspace '{slug}' has no environment '{name}'.")
+
+
+class EnvironmentExists(Conflict):
+    """The workspace has an environment of that name."""
+
+    code, title = "environment_exists", "Environment exists"
+
+    def __init__(self) -> None:
+        super().__init__("The workspace has an environment of that name.")
+
+
+class EnvironmentInUse(Conflict):
+    """There are configs in it."""
+
+    code, title = "environment_in_use", "Environment in use"
+
+    def __init__(self, name: str, count: int) -> None:
+        some = "1 config" if count == 1 else f"{count} configs"
+        super().__init__(f"Environment '{name}' has {some}: delete them first.")
+
+
+class ConfigExists(Conflict):
+    """There is a config already."""
+
+    code, title = "config_exists", "Config exists"
+
+    def __init__(self, level: Level, slug: str) -> None:
+        super().__init__(f"There is a config '{level}' in workspace '{slug}': update it.")
+
+
+constraints["uq_environments_workspace_id_name"] = EnvironmentExists

@@ -107,9 +107,9 @@ def decorate(message: Message, request_id: str) -> None:
 
 
 def strip_final_slash(scope: Scope) -> None:
-    """Treat a path with and without its final slash as the same path."""
+    """Treat a path with and without its final slash as the same path; `%2F` is no such slash."""
     path: str = scope["path"]
-    if len(path) > 1 and path.endswith("/"):
+    if len(path) > 1 and (scope.get("raw_path") or path.encode()).endswith(b"/"):
         scope["path"] = path[:-1]
 
 

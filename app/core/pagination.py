@@ -1,4 +1,6 @@
-"""Cursors: opaque to the caller, an id to us."""
+"""Cursors: opaque to the caller, an id or a name to us."""
+
+from base64 import b64decode, urlsafe_b64encode
 
 from app.core.errors import Invalid
 from app.core.schemas import MAX_ID
@@ -22,3 +24,35 @@ def after(cursor: str | None, *, default: int = 0) -> int:
 def next_cursor(ids: list[int], *, limit: int) -> str | None:
     """Return the cursor of the next page, None when this one is not full."""
     return str(ids[-1]) if len(ids) == limit else None
+
+
+def after_name(cursor: str | None) -> str:
+    """Return the name after which the page begins."""
+    try:
+        name = b64decode(cursor or "", altchars=b"-_", validate=True).decode()
+    except ValueError:
+        name = "\0"
+    if "\0" in name:
+        raise InvalidCursor("The cursor is not one that this server gave.", loc=("query", "cursor"))
+    return name
+
+
+def after_place(cursor: str | None) -> tuple[str, int] | None:
+    """Return the (name, id) after which the page begins, None for the first page."""
+    if cursor is None:
+        return None
+    name, _, number = after_name(cursor).rpartition("\n")
+    if not number.isascii() or not number.isdecimal() or int(number) > MAX_ID:
+        raise InvalidCursor("The cursor is not one that this server gave.", loc=("query", "cursor"))
+    return name, int(number)
+
+
+def next_place_cursor(places: list[tuple[str, int]], *, limit: int) -> str | None:
+    """Return the cursor of the next page, None when this one is not full."""
+    names = [f"{name}\n{number}" for name, number in places]
+    return next_name_cursor(names, limit=limit)
+
+
+def next_name_cursor(names: list[str], *, limit: int) -> str | None:
+    """Return the cursor of the next page, None when this one is not full."""
+    return urlsafe_b64encode(names[-1].encode()).decode() if len(names) == limit else None

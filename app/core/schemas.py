@@ -18,7 +18,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return a text that PostgreSQL can hold, or raise ValueError."""
     try:
         json.check_text(text)
     except json.JsonError as error:
@@ -27,9 +28,14 @@ def _storable(text: str) -> str:
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-Message = Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
+Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
+Message = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Entries in this page")]
 Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")]
+
+LongCursor = Annotated[
+    str | None, Query(max_length=2000, description="`next_cursor` of the page before")
+]
 
 
 class Done(BaseModel):

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     encryption_key: SecretStr | None = Field(
         default=None, description="Encrypts secrets; comma-separated, the first encrypts"
     )
+    api_key: SecretStr | None = Field(
+        default=None, description="Bootstrap API key of the workspace `default`, with every right"
+    )
     admin_username: str | None = Field(default=None, description="First admin, first start only")
     admin_email: str | None = Field(default=None, description="First admin, first start only")
     admin_password: SecretStr | None = Field(
@@ -116,6 +119,18 @@ class Settings(BaseSettings):
     max_document_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="One stored document, as JSON text"
     )
+    client_cache_ttl: int = Field(
+        default=60, ge=0, description="Seconds that clients may use a fetched config unasked"
+    )
+    max_keys_per_document: int = Field(
+        default=10_000, ge=1, description="Top-level members of one document"
+    )
+    max_services_per_workspace: int = Field(
+        default=100_000, ge=1, description="Services of one workspace"
+    )
+    keep_versions: int = Field(
+        default=0, ge=0, description="Newest versions kept of each config and key; 0: all"
+    )
     diff_time_limit_ms: int = Field(
         default=2000, ge=50, description="DeepDiff of two documents before `diff_truncated`"
     )
@@ -139,7 +154,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def safe(self) -> Self:
         """Refuse weak keys and an open server on a public address."""
-        for name in ("secret_key", "encryption_key"):
+        for name in ("secret_key", "encryption_key", "api_key"):
             secret: SecretStr | None = getattr(self, name)
             if secret is not None:
                 refuse_weak(name.upper(), secret.get_secret_value())

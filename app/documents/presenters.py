@@ -3,10 +3,9 @@
 from typing import Any
 
 from app.changes.service import Applied
-from app.configs.levels import GLOBAL
+from app.configs.levels import GLOBAL, Level
 from app.core.answers import raw
 from app.core.db import AnyRow
-from app.workspaces.deps import Access
 
 
 def config(row: AnyRow) -> dict[str, Any]:
@@ -27,19 +26,19 @@ def config(row: AnyRow) -> dict[str, Any]:
     }
 
 
-def outcome(access: Access, applied: Applied) -> dict[str, Any]:
-    """Return the members of `ConfigRead` for a commit that changed one document."""
-    one = applied.outcomes[0]
+def outcome(applied: Applied, level: Level) -> dict[str, Any]:
+    """Return the members of `ConfigRead` for a document that a commit wrote."""
+    access, one = applied.access, applied.pending[level]
     return {
-        "id": one.id,
-        "name": one.level.name,
-        "service": one.level.name,
-        "environment": one.level.environment,
+        "id": one.stored.id,
+        "name": level.name,
+        "service": level.name,
+        "environment": level.environment,
         "workspace": access.slug,
-        "config": raw(one.content),
-        "version": one.version,
+        "config": raw(one.edited.content),
+        "version": applied.version(level),
         "revision": applied.revision,
-        "user_id": access.owner_id or one.created_by,
+        "user_id": access.owner_id or one.stored.created_by,
         "updated_at": applied.at,
         "updated_by": access.caller.username,
     }

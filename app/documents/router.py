@@ -5,8 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from app.changes.deps import ExpectedQuery, MessageQuery, Preconditions, expecting
 from app.changes.plan import document_etag
 from app.configs import crud
+from app.configs.deps import AsOf
 from app.configs.levels import EnvironmentQuery, Level, ServiceName, ServiceQuery
 from app.core.answers import answer, not_modified, raw
 from app.core.db import AnyRow
@@ -14,8 +16,8 @@ from app.core.errors import Invalid
 from app.core.pagination import after, next_cursor
 from app.core.routing import Route, SessionDep
 from app.core.schemas import MAX_ID, PAGE_SIZE, Cursor, Id, Limit, problems
-from app.documents import diffing, presenters, service
-from app.documents.deps import AsOf, Preconditions
+from app.documents import presenters, service
+from app.documents.deps import PATCH_BODY, PatchBody
 from app.documents.schemas import (
     ConfigList,
     ConfigRead,
@@ -23,14 +25,18 @@ from app.documents.schemas import (
     DiffRead,
     DocumentWrite,
     EffectiveRead,
+    MergeWrite,
     NamedDocumentWrite,
     RollbackWrite,
     VersionList,
 )
-from app.effective.service import require_effective
+from app.effective.service import Effective, explain, require_effective
+from app.formats import json
 from app.idempotency.deps import Idempotent
+from app.versions import comparing
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access, ReadAccess, Waited, WriteAccess
+from app.workspaces.permissions import Permission
 
 router = APIRouter(prefix="/config", tags=["documents"], route_class=Route)
 
@@ -53,6 +59,7 @@ def list_configs(
     rows = crud.list_documents(
         session,
         workspace_id=None if everybody else access.workspace_id,
+        scopes=access.scopes,
         after=after(cursor),
         limit=limit,
     )
@@ -125,7 +132,11 @@ def diff_versions(
         session, access=access, level=level, version_ids=(version1_id, version2_id)
     )
     session.close()  # the comparison takes its time; others need the connection
-    compared = diffing.compare(request.app.state.workpool, old, new)
+    compared = comparing.compare(
+        request.app.state.workpool,
+        old.content or comparing.NOTHING,
+        new.content or comparing.NOTHING,
+    )
     access.count_read("configuration", str(level))
     return answer(
         {"service": level.name, "version1": old.version, "version2": new.version, **compared}
@@ -143,7 +154,7 @@ def rollback_config(
     environment: EnvironmentQuery = None,
 ) -> Response:
     """Go back to a version: makes a new one with its content."""
-    written = service.rollback(
+    written = service.roll_back(
         session,
         access=access,
         level=Level.of(service_name, environment),
@@ -204,25 +215,21 @@ def get_effective(
     service_name: ServiceName,
     environment: EnvironmentQuery = None,
     stored: Annotated[bool, Query(description="The stored document, as /config/get")] = False,
+    explained: Annotated[
+        bool, Query(alias="explain", description="Say where each value comes from")
+    ] = False,
 ) -> Response:
-    """Get the config as the service sees it."""
+    """Get the config as the service sees it: global, environment, service, service in environment.
+
+    Narrower levels win, objects merge; `{"$unset": true}` takes away what was inherited.
+    """
     level = Level.of(service_name, environment)
     if stored:
         return _stored(request, session, access, level, at)
     effective = require_effective(session, access=access, level=level, at=at)
     access.count_read("configuration", str(level))
-    return not_modified(request.headers, effective.etag) or answer(
-        {
-            "service": level.name,
-            "environment": level.environment,
-            "version": effective.version,
-            "revision": effective.revision,
-            "config": raw(effective.content),
-            "document_version": effective.document_version,
-            "document_etag": document_etag(effective.document_id, effective.document_version),
-        },
-        etag=effective.etag,
-    )
+    unchanged = None if explained else not_modified(request.headers, effective.etag)
+    return unchanged or _effective(effective, explained=explained)
 
 
 @router.post("/{service_name}", response_model=ConfigRead, responses=WRITE)
@@ -236,6 +243,57 @@ def put_config(
 ) -> Response:
     """Replace or create the document of a service; the same as `/config/update`."""
     return _write(session, access, Level.of(service_name, body.environment), body, precondition)
+
+
+@router.patch(
+    "/{service_name}", response_model=ConfigRead, responses=WRITE, openapi_extra=PATCH_BODY
+)
+def patch_config(
+    request: Request,
+    service_name: ServiceName,
+    session: SessionDep,
+    access: WriteAccess,
+    precondition: Preconditions,
+    change: PatchBody,
+    environment: EnvironmentQuery = None,
+    message: MessageQuery = None,
+    expected_version: ExpectedQuery = None,
+) -> Response:
+    """Change the stored document: by merge patch (RFC 7396) or JSON Patch (RFC 6902)."""
+    written = service.patch(
+        session,
+        access=access,
+        level=Level.of(service_name, environment),
+        change=change,
+        message=message,
+        precondition=expecting(precondition, expected_version),
+    )
+    return answer(written.members, etag=written.etag)
+
+
+@router.post("/{service_name}/merge", response_model=ConfigRead, responses=WRITE)
+def merge_config(
+    service_name: ServiceName,
+    body: MergeWrite,
+    session: SessionDep,
+    access: WriteAccess,
+    precondition: Preconditions,
+    _: Idempotent,
+) -> Response:
+    """Merge your document, made from `base_version`, with what is stored now.
+
+    Different changes of the same value: 409 with `conflicts` by path, and nothing is written.
+    """
+    written = service.merge(
+        session,
+        access=access,
+        level=Level.of(service_name, body.environment),
+        base_version=body.base_version,
+        document=body.config,
+        message=body.message,
+        precondition=precondition,
+    )
+    return answer(written.members, etag=written.etag)
 
 
 @router.get(
@@ -265,16 +323,31 @@ def rollback_service(
     _: Idempotent,
 ) -> Response:
     """Go back to a version by its number: makes a new one with its content."""
-    written = service.rollback(
+    written = service.roll_back(
         session,
         access=access,
         level=Level.of(service_name, body.environment),
         version=body.version,
         message=body.message,
-        precondition=precondition,
-        expected_version=body.expected_version,
+        precondition=expecting(precondition, body.expected_version),
     )
     return answer(written.members, etag=written.etag)
+
+
+def _effective(effective: Effective, *, explained: bool) -> Response:
+    own = effective.stored
+    members = {
+        "service": effective.level.name,
+        "environment": effective.level.environment,
+        "version": effective.version,
+        "revision": effective.revision,
+        "config": raw(effective.content),
+        "document_version": own.version if own else None,
+        "document_etag": document_etag(own.id, own.version) if own else None,
+    }
+    if explained:
+        members["explain"] = raw(json.dumps(explain(effective)))
+    return answer(members, etag=effective.etag)
 
 
 def _stored(
@@ -299,8 +372,7 @@ def _write(
         level=level,
         document=body.config,
         message=body.message,
-        precondition=precondition,
-        expected_version=body.expected_version,
+        precondition=expecting(precondition, body.expected_version),
     )
     return answer(written.members, etag=written.etag)
 
@@ -308,6 +380,7 @@ def _write(
 def _versions(
     session: SessionDep, access: Access, level: Level, *, limit: int, cursor: str | None
 ) -> Response:
+    access.require(Permission.READ, level)
     config_id = crud.get_config_id(session, workspace_id=access.workspace_id, level=level)
     rows = (
         versions_crud.list_versions(

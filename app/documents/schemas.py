@@ -59,6 +59,15 @@ class RollbackWrite(Strict):
     expected_version: ExpectedVersion = None
 
 
+class MergeWrite(Strict):
+    """Your document, and the version that it was made from."""
+
+    base_version: Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
+    environment: EnvironmentName | None = None
+    config: Document
+    message: Message | None = None
+
+
 class ConfigRead(BaseModel):
     """A stored document at one level."""
 
@@ -67,7 +76,7 @@ class ConfigRead(BaseModel):
     service: str
     environment: str | None
     workspace: str
-    config: dict[str, Any]
+    config: dict[str, Any] | None = Field(description="null for a caller who may only write")
     version: int
     revision: int
     user_id: int | None
@@ -120,12 +129,43 @@ class DiffRead(BaseModel):
     version2: int
     diff: dict[str, Any] | None
     patch: list[dict[str, Any]]
+    text: str
     summary: DiffSummary
     diff_truncated: bool = False
 
 
+class LevelRead(BaseModel):
+    """A level, and the version of its document that took part."""
+
+    level: str
+    service: str
+    environment: str | None
+    version: int
+    revision: int
+
+
+class HiddenRead(LevelRead):
+    """A wider value that a narrower level replaced."""
+
+    value: Any
+
+
+class OriginRead(HiddenRead):
+    """A value, where it comes from, and what it hides, widest first."""
+
+    hides: list[HiddenRead]
+
+
+class Explanation(BaseModel):
+    """Where everything comes from; `values` by address (the path with dots)."""
+
+    levels: list[LevelRead]
+    values: dict[str, OriginRead]
+    warnings: list[str]
+
+
 class EffectiveRead(BaseModel):
-    """The config as the service sees it."""
+    """The config as the service sees it; `explain` only if asked for."""
 
     service: str
     environment: str | None
@@ -134,6 +174,7 @@ class EffectiveRead(BaseModel):
     config: dict[str, Any]
     document_version: int | None
     document_etag: str | None
+    explain: Explanation | None = None
 
 
 class Deleted(BaseModel):

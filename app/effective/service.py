@@ -1,44 +1,179 @@
-"""The config as a service sees it. One level today; the merge of levels comes here."""
+"""The config as a service sees it: the levels that reach it, merged."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.configs import crud
-from app.configs.errors import ConfigNotFound
+from app.configs.errors import (
+    ConfigNotFound,
+    HistoryPruned,
+    KeyNotFound,
+    UnknownEnvironment,
+)
 from app.configs.levels import Level
+from app.configs.values import UNSET, is_unset
+from app.core.db import AnyRow
+from app.effective import merge
+from app.effective.merge import MISSING, look_up
+from app.formats import json
 from app.workspaces.deps import Access
+from app.workspaces.permissions import Permission
 
 VERSION_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Effective:
-    """What a service gets: the text, a short hash that changes exactly when the config does."""
+class Part:
+    """One level's document, deleted (content None) or not."""
 
-    content: str
-    version: str
+    level: Level
+    id: int
+    version: int
     revision: int
-    document_id: int
-    document_version: int
+    content: str | None
+    checksum: str | None
+
+
+class Effective:
+    """What a service gets at a level: parts, widest first, merged when somebody looks."""
+
+    def __init__(self, level: Level, parts: Sequence[Part]) -> None:
+        self.level = level
+        self.parts = parts
+        self.present = [part for part in parts if part.content is not None]
+
+    @cached_property
+    def documents(self) -> list[dict[str, Any]]:
+        """Return the documents of the levels that have one, widest first."""
+        return [json.loads(part.content or "{}") for part in self.present]
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """Return the merged document."""
+        return merge.merge(self.documents)
+
+    @cached_property
+    def as_stored(self) -> bool:
+        """Say whether the one document there is is the answer, as it was written."""
+        return len(self.present) == 1 and UNSET not in (self.present[0].content or "")
+
+    @cached_property
+    def content(self) -> str:
+        """Return the merged document as text."""
+        return self.present[0].content or "" if self.as_stored else json.dumps(self.config)
+
+    @cached_property
+    def version(self) -> str:
+        """Return a short hash that changes exactly when the merged document does."""
+        checksum = self.present[0].checksum if self.as_stored else json.checksum(self.config)
+        return (checksum or "")[:VERSION_LENGTH]
+
+    @property
+    def revision(self) -> int:
+        """Return the revision of the last change of a document that takes part."""
+        return max(part.revision for part in self.parts)
 
     @property
     def etag(self) -> str:
         """Return the tag of this answer, which fits no write."""
         return f'"e{self.version}"'
 
+    @property
+    def stored(self) -> Part | None:
+        """Return the document of the very level that was asked for."""
+        return next((part for part in self.present if part.level == self.level), None)
+
+    def source(self, key: str) -> Part | None:
+        """Return the narrowest part that says something of a key, if that is a value."""
+        for part, document in zip(reversed(self.present), reversed(self.documents), strict=True):
+            value = look_up(document, key)
+            if value is not MISSING:
+                return None if is_unset(value) else part
+        return None
+
 
 def require_effective(
     session: Session, *, access: Access, level: Level, at: int | None = None
 ) -> Effective:
-    """Return the effective config of a level, now or as of a revision; raise ConfigNotFound."""
-    row = crud.get_document(session, workspace_id=access.workspace_id, level=level, at=at)
-    if row is None:
+    """Return the effective config of a level, now or as of a revision.
+
+    Raises OutsideScope, ConfigNotFound, UnknownEnvironment, HistoryPruned.
+    """
+    access.require(Permission.READ, level)
+    rows = crud.list_levels(session, workspace_id=access.workspace_id, level=level, at=at)
+    if at is not None and any(row.history_from > at for row in rows):
+        raise HistoryPruned(at)
+    parts = [_part(level, row) for row in rows if row.version is not None]
+    if level.environment is not None and not any(row.of_environment for row in rows):
+        name = level.environment
+        if not crud.environment_exists(session, workspace_id=access.workspace_id, name=name):
+            raise UnknownEnvironment(name, access.slug)
+    effective = Effective(level, parts)
+    if not effective.present:
         raise ConfigNotFound(level, access.slug)
-    return Effective(
-        content=row.content,
-        version=row.checksum[:VERSION_LENGTH],
-        revision=row.revision,
-        document_id=row.id,
-        document_version=row.version,
+    return effective
+
+
+def _part(level: Level, row: AnyRow) -> Part:
+    own = Level(
+        level.service if row.of_service else None,
+        level.environment if row.of_environment else None,
     )
+    return Part(own, row.id, row.version, row.revision, row.content, row.checksum)
+
+
+def require_value(effective: Effective, key: str, *, slug: str) -> tuple[Any, Part]:
+    """Return the effective value of a key and the part it comes from; raise KeyNotFound."""
+    part = effective.source(key)
+    value = look_up(effective.config, key) if part else MISSING
+    if part is None or value is MISSING:
+        raise KeyNotFound(key, effective.level, slug)
+    return value, part
+
+
+def explain(effective: Effective) -> dict[str, Any]:
+    """Return where each value comes from: its level and version, and what it hides.
+
+    `values` by address, `levels` with their versions, `warnings` for people.
+    """
+    parts = effective.present
+    return {
+        "levels": [_described(part) for part in parts],
+        "values": {
+            origin.address: {
+                "value": origin.value,
+                **_described(parts[origin.level]),
+                "hides": [
+                    {"value": value, **_described(parts[level])} for level, value in origin.hidden
+                ],
+            }
+            for origin in merge.origins(effective.documents)
+        },
+        "warnings": [
+            f"{part.level} spells '{address}' both as a dotted name and nested; "
+            "the dotted name holds."
+            for part, document in zip(parts, effective.documents, strict=True)
+            for address in merge.spelled_twice(document)
+        ],
+    }
+
+
+def _described(part: Part) -> dict[str, Any]:
+    return {
+        "level": reach(part.level),
+        "service": part.level.name,
+        "environment": part.level.environment,
+        "version": part.version,
+        "revision": part.revision,
+    }
+
+
+def reach(level: Level) -> str:
+    """Return a level's name in words."""
+    if level.service is None:
+        return "global" if level.environment is None else "environment"
+    return "service" if level.environment is None else "service in environment"

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from app.auth.deps import TokenDep
+from app.auth.deps import Credential, CredentialDep, KeyDigest
 from app.core.errors import Conflict, Invalid
 from app.core.routing import SessionDep
 from app.idempotency import crud
@@ -61,14 +61,13 @@ class Replay(Exception):
 async def idempotent(
     request: Request,
     session: SessionDep,
-    token: TokenDep,
+    credential: CredentialDep,
     idempotency_key: IdempotencyKey = None,
 ) -> None:
     """Answer as before, or remember the answer in the request's own transaction."""
     if idempotency_key is None:
         return
-    address = request.client.host if request.client else ""
-    caller = f"user:{token.user_id}" if token else f"address:{address}"
+    caller = caller_name(request, credential)
     route = f"{request.method} {request.scope['route'].path}"
     digest = request_digest(request.url.path, request.url.query, await request.body())
     kept = await run_in_threadpool(
@@ -84,6 +83,15 @@ async def idempotent(
     session.info["remember"] = partial(
         _remember, session, caller=caller, route=route, key=idempotency_key, digest=digest
     )
+
+
+def caller_name(request: Request, credential: Credential | None) -> str:
+    """Return whose keys these are: a user's, an API key's, or an address's."""
+    if credential is None:
+        return f"address:{request.client.host if request.client else ''}"
+    if isinstance(credential, KeyDigest):
+        return f"key:{credential.digest}"
+    return f"user:{credential.user_id}"
 
 
 def request_digest(path: str, query: str, body: bytes) -> str:
@@ -102,9 +110,18 @@ def _remember(
         key=key,
         digest=digest,
         status=response.status_code,
-        body=bytes(response.body),
+        body=_without(bytes(response.body), session.info.pop("forget", ())),
         headers=orjson.dumps(headers).decode(),
     )
+
+
+def forget(session: Session, *members: str) -> None:
+    """Keep members of the answer, shown once, out of what is remembered: null stands there."""
+    session.info["forget"] = members
+
+
+def _without(body: bytes, members: tuple[str, ...]) -> bytes:
+    return orjson.dumps(orjson.loads(body) | dict.fromkeys(members)) if members else body
 
 
 def _again(kept: Any) -> Response:

@@ -1,15 +1,18 @@
 """SQLAlchemy tables, one aggregate a file."""
 
+from app.models.api_keys import ApiKey
 from app.models.base import Base
 from app.models.configs import Config
 from app.models.events import Event, EventPending, ReadCount
 from app.models.history import Action, Epoch, Kind, Object, Revision, Version
+from app.models.keys import Key, KeyVersion
 from app.models.operations import IdempotencyKey, Lease
 from app.models.users import LoginSession, LoginThrottle, User
 from app.models.workspaces import Environment, Member, Service, Workspace, WorkspaceHead
 
 __all__ = [
     "Action",
+    "ApiKey",
     "Base",
     "Config",
     "Environment",
@@ -17,6 +20,8 @@ __all__ = [
     "Event",
     "EventPending",
     "IdempotencyKey",
+    "Key",
+    "KeyVersion",
     "Kind",
     "Lease",
     "LoginSession",

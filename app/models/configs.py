@@ -18,6 +18,7 @@ class Config(Base):
             name="uq_configs_level",
             postgresql_nulls_not_distinct=True,
         ),
+        UniqueConstraint("workspace_id", "id"),
         ForeignKeyConstraint(["workspace_id", "id"], ["objects.workspace_id", "objects.id"]),
         ForeignKeyConstraint(
             ["workspace_id", "service_id"], ["services.workspace_id", "services.id"]

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     """What has versions."""
 
     CONFIG = "config"
+    ENVIRONMENT = "environment"
 
 
 class Action(StrEnum):
@@ -37,13 +38,15 @@ class Object(Base):
     """Anything with versions: its lock, its current version, its last revision.
 
     Version 0 is an object that is being created. `checksum` is that of the current
-    content, null when deleted.
+    content, null when deleted. `history_from` is the first revision whose state of it is
+    still known: older versions may have been pruned.
     """
 
     __tablename__ = "objects"
     __table_args__ = (
         UniqueConstraint("workspace_id", "id"),
-        CheckConstraint("kind IN ('config')", name="kind"),
+        CheckConstraint("kind IN ('config', 'environment')", name="kind"),
+        Index("ix_objects_workspace_id_revision", "workspace_id", "revision"),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -53,6 +56,7 @@ class Object(Base):
     version: Mapped[int] = mapped_column(server_default="0")
     revision: Mapped[int] = mapped_column(server_default="0")
     checksum: Mapped[str | None]
+    history_from: Mapped[int] = mapped_column(server_default="0")
 
 
 class Revision(Base):

@@ -2,7 +2,17 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, UniqueConstraint, false, func
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Name
@@ -12,15 +22,25 @@ class Workspace(Base):
     """The tenant: every other row of configuration belongs to one.
 
     `owner_id` is set in a personal workspace (no foreign key: users refer to workspaces).
+    A deleted one keeps its rows and gives its slug free.
     """
 
     __tablename__ = "workspaces"
+    __table_args__ = (
+        Index(
+            "uq_workspaces_slug",
+            "slug",
+            unique=True,
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    slug: Mapped[Name] = mapped_column(unique=True)
+    slug: Mapped[Name]
     name: Mapped[str]
     owner_id: Mapped[int | None] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]
 
 
 class WorkspaceHead(Base):
@@ -49,19 +69,30 @@ class Member(Base):
 
 
 class Environment(Base):
-    """A stage of a workspace: development, staging, production, or its own."""
+    """A stage of a workspace: development, staging, production, or its own.
+
+    Its history is that of an object; this row is the present of it.
+    """
 
     __tablename__ = "environments"
     __table_args__ = (
-        UniqueConstraint("workspace_id", "name"),
+        Index(
+            "uq_environments_workspace_id_name",
+            "workspace_id",
+            "name",
+            unique=True,
+            postgresql_where=text("NOT deleted"),
+        ),
         UniqueConstraint("workspace_id", "id"),
+        ForeignKeyConstraint(["workspace_id", "id"], ["objects.workspace_id", "objects.id"]),
     )
 
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    workspace_id: Mapped[int] = mapped_column(ForeignKey("workspaces.id"))
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    workspace_id: Mapped[int]
     name: Mapped[Name]
     description: Mapped[str] = mapped_column(server_default="")
     protected: Mapped[bool] = mapped_column(server_default=false())
+    deleted: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import Executable, func
+from sqlalchemy import Executable, func, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import context, db
-from app.models import Event, EventPending, ReadCount
+from app.models import ApiKey, Event, EventPending, ReadCount
 from app.outbox.events import mark
 
 log = structlog.get_logger()
@@ -57,6 +57,12 @@ class Recorder:
         self._per_minute: Counter[tuple[int, str, str]] = Counter()
         self._more: Counter[tuple[int, str, str]] = Counter()
         self._dropped = 0
+        self._used: dict[int, datetime] = {}
+
+    def used(self, key_id: int) -> None:
+        """Note that an API key was used just now."""
+        with self._lock:
+            self._used[key_id] = datetime.now(UTC)
 
     def count_read(
         self,
@@ -105,14 +111,17 @@ class Recorder:
             refusals, self._refusals = self._refusals, []
             more = self._take_finished_minutes()
             dropped, self._dropped = self._dropped, 0
+            used, self._used = self._used, {}
         if dropped:
             log.warning("reads.dropped", count=dropped)
-        if not reads and not refusals and not more:
+        if not (reads or refusals or more or used):
             return
         try:
             with db.transaction() as session:
                 for read, count in sorted(reads.items(), key=lambda item: str(item[0])):
                     session.execute(_upsert(read, count))
+                for key_id, at in sorted(used.items()):
+                    session.execute(_last_use(key_id, at))
                 rows = [_refusal_row(one) for one in refusals]
                 rows += [_count_row(key, count) for key, count in more.items()]
                 if rows:
@@ -126,6 +135,7 @@ class Recorder:
                 self._reads.update(reads)
                 self._refusals = (refusals + self._refusals)[:MAX_KEYS]
                 self._more.update(more)
+                self._used = used | self._used
             raise
 
     def _take_finished_minutes(self) -> Counter[tuple[int, str, str]]:
@@ -152,6 +162,14 @@ def _upsert(read: Read, count: int) -> Executable:
     return statement.on_conflict_do_update(
         index_elements=["minute", "workspace_id", "actor_name", "resource_type", "resource"],
         set_={"count": ReadCount.count + statement.excluded.count},
+    )
+
+
+def _last_use(key_id: int, at: datetime) -> Executable:
+    return (
+        update(ApiKey)
+        .where(ApiKey.id == key_id, func.coalesce(ApiKey.last_used_at < at, true()))
+        .values(last_used_at=at)
     )
 
 

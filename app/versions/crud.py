@@ -1,12 +1,13 @@
 """SQL of the history, the same for every kind of object."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow, AnySelect
-from app.models import Revision, Version
+from app.models import Object, Revision, Version
 
 
 def select_versions() -> AnySelect:
@@ -62,9 +63,29 @@ def get_last_content(session: Session, *, object_id: int) -> AnyRow | None:
     ).one_or_none()
 
 
-def revision_at(session: Session, *, workspace_id: int, at: datetime) -> int:
-    """Return the newest revision that was there at a time, 0 before the first."""
-    found = session.scalar(
+def revision_at(session: Session, *, workspace_id: int, at: datetime) -> int | None:
+    """Return the newest revision that was there at a time, None before the workspace began."""
+    return session.scalar(
         select(func.max(Revision.n)).where(Revision.workspace_id == workspace_id, Revision.at <= at)
     )
-    return found or 0
+
+
+def get_contents(session: Session, *, object_ids: Sequence[int]) -> dict[int, str]:
+    """Return the current contents of objects by id; deleted ones are left out."""
+    rows = session.execute(
+        select(Version.object_id, Version.content)
+        .join(Object, (Object.id == Version.object_id) & (Object.version == Version.version))
+        .where(Object.id.in_(object_ids), Version.content.is_not(None))
+    )
+    return {row.object_id: row.content for row in rows}
+
+
+def list_numbers(session: Session, *, object_id: int) -> list[int]:
+    """Return the numbers of an object's versions that have content, oldest first."""
+    return list(
+        session.scalars(
+            select(Version.version)
+            .where(Version.object_id == object_id, Version.content.is_not(None))
+            .order_by(Version.version)
+        )
+    )

@@ -5,14 +5,23 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from anyio import sleep
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.auth.deps import ANONYMOUS, OPEN, Caller, TokenDep, caller_of
-from app.auth.errors import InvalidToken, LoginRequired
+from app.auth import keys
+from app.auth.deps import (
+    ANONYMOUS,
+    OPEN,
+    Caller,
+    Credential,
+    CredentialDep,
+    KeyDigest,
+    caller_of,
+)
+from app.auth.errors import ApiKeyExpired, InvalidApiKey, InvalidToken, LoginRequired
 from app.auth.tokens import Token
-from app.core import db
+from app.core import context, db
 from app.core.db import AnyRow
 from app.core.errors import Invalid
 from app.core.routing import SessionDep
@@ -21,22 +30,28 @@ from app.core.settings import get_settings
 from app.outbox.recorder import recorder
 from app.workspaces import crud
 from app.workspaces.errors import (
+    AddressNotAllowed,
     ForeignUser,
     NotAllowed,
+    OutsideScope,
     RevisionNotReached,
     UnknownEpoch,
     WorkspaceNotFound,
 )
+from app.workspaces.names import DEFAULT
 from app.workspaces.permissions import Permission, permissions
-from app.workspaces.service import DEFAULT
+from app.workspaces.scopes import Place, Scopes
 
 MIN_REVISION_WAIT = 2.0
 MIN_REVISION_POLL = 0.05
+KEY_ROLE = "API key"
+BOOTSTRAP = Scopes(frozenset(Permission))
 
 WorkspaceSlug = Annotated[
     str | None,
     Query(alias="workspace", max_length=64, description="Another workspace than your own"),
 ]
+PathSlug = Annotated[str, Path(max_length=64, description="The workspace")]
 TargetUser = Annotated[
     Id | None, Query(description="Admins: act in the personal workspace of this user")
 ]
@@ -51,7 +66,7 @@ MinRevision = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Proof that a caller may act in a workspace with a role."""
+    """Proof of what a caller may do in a workspace: by a role, or as far as a key's scopes go."""
 
     caller: Caller
     workspace_id: int
@@ -60,10 +75,12 @@ class Access:
     role: str
     head: int
     epoch: str
+    scopes: Scopes
 
-    def allows(self, permission: Permission) -> bool:
-        """Say whether the role includes a permission."""
-        return permission in permissions(self.role)
+    def allows(self, permission: Permission, place: Place | None = None) -> bool:
+        """Say whether an action is allowed, at a level if one is given."""
+        allowed = permission in self.scopes.actions
+        return allowed and (place is None or self.scopes.covers(place))
 
     def count_read(self, resource_type: str, resource: str) -> None:
         """Count a read for the audit, off the request's path."""
@@ -75,32 +92,48 @@ class Access:
             resource=resource,
         )
 
-    def require(self, permission: Permission) -> None:
-        """Raise NotAllowed without the permission, LoginRequired when nobody is logged in."""
-        if not self.allows(permission):
+    def require(self, permission: Permission, place: Place | None = None) -> None:
+        """Raise NotAllowed without the permission, OutsideScope where the key does not reach.
+
+        LoginRequired when nobody is logged in.
+        """
+        if permission not in self.scopes.actions:
             if self.caller == ANONYMOUS:
                 raise LoginRequired
             raise NotAllowed(self.role, permission.value.replace("_", " "), self.slug)
+        if place is not None and not self.scopes.covers(place):
+            raise OutsideScope(place)
 
 
 def open_access(
-    session: Session, *, token: Token | None, slug: str | None, target_user_id: int | None
+    session: Session, *, credential: Credential | None, slug: str | None, target_user_id: int | None
 ) -> Access:
     """Prove the caller's right to the workspace that the call names.
 
-    Raises InvalidToken, LoginRequired, ForeignUser, WorkspaceNotFound.
+    Raises InvalidToken, InvalidApiKey, ApiKeyExpired, AddressNotAllowed, LoginRequired,
+    ForeignUser, WorkspaceNotFound.
     """
-    if token is not None:
-        return _access_of_login(session, token=token, slug=slug, owner_id=target_user_id)
+    if isinstance(credential, KeyDigest):
+        access = _access_of_key(session, digest=credential.digest)
+        if target_user_id is not None:
+            raise ForeignUser
+        if slug not in {None, access.slug}:
+            raise WorkspaceNotFound(slug or "")
+        return access
+    if credential is not None:
+        return _access_of_login(session, token=credential, slug=slug, owner_id=target_user_id)
+    return _access_of_nobody(session, slug=slug or DEFAULT)
+
+
+def _access_of_nobody(session: Session, *, slug: str) -> Access:
     settings = get_settings()
     if settings.auth_enabled and not settings.anonymous_reads:
         raise LoginRequired
     caller, role = (ANONYMOUS, "viewer") if settings.auth_enabled else (OPEN, "owner")
-    wanted = slug or DEFAULT
-    row = crud.get_open_access(session, slug=wanted)
-    if row is None or (settings.auth_enabled and wanted != DEFAULT):
+    row = crud.get_open_access(session, slug=slug)
+    if row is None or (settings.auth_enabled and slug != DEFAULT):
         raise LoginRequired
-    return _access(row, caller, role)
+    return _access(row, caller, role, Scopes(permissions(role)))
 
 
 def _access_of_login(
@@ -115,10 +148,29 @@ def _access_of_login(
     role = "admin" if caller.admin and row.member_role is None else row.member_role
     if row.workspace_id is None or role is None:
         raise WorkspaceNotFound(slug or f"of user {owner_id}")
-    return _access(row, caller, role)
+    return _access(row, caller, role, Scopes(permissions(role)))
 
 
-def _access(row: AnyRow, caller: Caller, role: str) -> Access:
+def _access_of_key(session: Session, *, digest: str) -> Access:
+    if keys.is_bootstrap(digest):
+        row = crud.get_open_access(session, slug=DEFAULT)
+        if row is None:
+            raise InvalidApiKey
+        return _access(row, Caller(username="key:bootstrap"), KEY_ROLE, BOOTSTRAP)
+    row = crud.get_key_access(session, digest=digest)
+    if row is None:
+        raise InvalidApiKey
+    if row.expired:
+        raise ApiKeyExpired
+    key = row.ApiKey
+    scopes = Scopes.of(key)
+    if not scopes.admits(context.current().address):
+        raise AddressNotAllowed
+    recorder.used(key.id)
+    return _access(row, Caller(username=f"key:{key.name}", key_id=key.id), KEY_ROLE, scopes)
+
+
+def _access(row: AnyRow, caller: Caller, role: str, scopes: Scopes) -> Access:
     return Access(
         caller=caller,
         workspace_id=row.workspace_id,
@@ -127,24 +179,29 @@ def _access(row: AnyRow, caller: Caller, role: str) -> Access:
         role=role,
         head=row.revision,
         epoch=row.epoch,
+        scopes=scopes,
     )
 
 
-def get_access(session: SessionDep, token: TokenDep, workspace: WorkspaceSlug = None) -> Access:
+def get_access(
+    session: SessionDep, credential: CredentialDep, workspace: WorkspaceSlug = None
+) -> Access:
     """Return the caller's access to the workspace of the call."""
-    access = open_access(session, token=token, slug=workspace, target_user_id=None)
+    access = open_access(session, credential=credential, slug=workspace, target_user_id=None)
     session.info["access"] = access
     return access
 
 
 def get_target_access(
     session: SessionDep,
-    token: TokenDep,
+    credential: CredentialDep,
     workspace: WorkspaceSlug = None,
     target_user_id: TargetUser = None,
 ) -> Access:
     """Return the caller's access, which may be to another user's personal workspace."""
-    access = open_access(session, token=token, slug=workspace, target_user_id=target_user_id)
+    access = open_access(
+        session, credential=credential, slug=workspace, target_user_id=target_user_id
+    )
     session.info["access"] = access
     return access
 
@@ -166,7 +223,7 @@ async def require_write(access: TargetAccess) -> Access:
 
 
 async def wait_for_revision(
-    request: Request, token: TokenDep, min_revision: MinRevision = None
+    request: Request, credential: CredentialDep, min_revision: MinRevision = None
 ) -> None:
     """Hold a read until the workspace has reached `min_revision`, 2 s at most."""
     if min_revision is None:
@@ -174,7 +231,7 @@ async def wait_for_revision(
     slug = request.query_params.get("workspace")
     epoch, _, number = min_revision.rpartition("-")
     for _attempt in range(round(MIN_REVISION_WAIT / MIN_REVISION_POLL)):
-        access = await run_in_threadpool(_peek, request, token, slug)
+        access = await run_in_threadpool(_peek, request, credential, slug)
         if epoch and epoch != access.epoch:
             raise UnknownEpoch(access.epoch)
         if access.head >= int(number):
@@ -184,15 +241,58 @@ async def wait_for_revision(
     raise RevisionNotReached(int(number), access.head)
 
 
-def _peek(request: Request, token: Token | None, slug: str | None) -> Access:
+def _peek(request: Request, credential: Credential | None, slug: str | None) -> Access:
     target = request.query_params.get("target_user_id", "")
     owner_id = int(target) if re.fullmatch(r"[0-9]{1,16}", target) else None
     if owner_id is not None and not 1 <= owner_id <= MAX_ID:
         raise Invalid("target_user_id is out of range.", loc=("query", "target_user_id"))
     with db.transaction() as session:
-        return open_access(session, token=token, slug=slug, target_user_id=owner_id)
+        return open_access(session, credential=credential, slug=slug, target_user_id=owner_id)
 
 
+async def require_admin(access: AnyAccess) -> Access:
+    """Return the access to the workspace of the call, which must include administration."""
+    access.require(Permission.ADMIN)
+    return access
+
+
+def get_own_access(session: SessionDep, credential: CredentialDep) -> Access:
+    """Return the access of a known caller to the own workspace."""
+    return _known(session, credential, slug=None)
+
+
+def get_path_access(session: SessionDep, credential: CredentialDep, slug: PathSlug) -> Access:
+    """Return the access of a known caller to the workspace that the path names."""
+    return _known(session, credential, slug=slug)
+
+
+def _known(session: Session, credential: Credential | None, *, slug: str | None) -> Access:
+    access = open_access(session, credential=credential, slug=slug, target_user_id=None)
+    if access.caller == ANONYMOUS:
+        raise LoginRequired
+    session.info["access"] = access
+    return access
+
+
+OwnAccess = Annotated[Access, Depends(get_own_access)]
+PathAccess = Annotated[Access, Depends(get_path_access)]
+
+
+async def require_path_read(access: PathAccess) -> Access:
+    """Return the access to the workspace of the path, which must include reading."""
+    access.require(Permission.READ)
+    return access
+
+
+async def require_path_admin(access: PathAccess) -> Access:
+    """Return the access to the workspace of the path, which must include administration."""
+    access.require(Permission.ADMIN)
+    return access
+
+
+PathReadAccess = Annotated[Access, Depends(require_path_read)]
+PathAdminAccess = Annotated[Access, Depends(require_path_admin)]
+AdminAccess = Annotated[Access, Depends(require_admin)]
 ReadAccess = Annotated[Access, Depends(require_read)]
 WriteAccess = Annotated[Access, Depends(require_write)]
 Waited = Depends(wait_for_revision)

@@ -11,6 +11,7 @@ class Permission(StrEnum):
     WRITE = "write"
     PUBLISH = "publish"
     ADMIN = "admin"
+    METRICS = "metrics"
 
 
 _ALL = frozenset(Permission)

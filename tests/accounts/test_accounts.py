@@ -383,17 +383,20 @@ def test_garbage_is_refused(client: TestClient, token: str):
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "code"),
     [
-        {"Authorization": "Bearer"},
-        {"Authorization": "Basic YWRhOmFkYQ=="},
-        {"Authorization": "ApiKey nothing"},
-        {"X-API-Key": "nothing"},
+        ({"Authorization": "Bearer"}, "invalid_token"),
+        ({"Authorization": "Basic YWRhOmFkYQ=="}, "invalid_token"),
+        ({"Authorization": "ApiKey"}, "invalid_token"),
+        ({"Authorization": "ApiKey nothing"}, "invalid_api_key"),
+        ({"X-API-Key": "nothing"}, "invalid_api_key"),
     ],
     ids=repr,
 )
-def test_other_credentials_are_refused(client: TestClient, header: dict[str, str]):
-    assert_problem(client.get("/config/list", headers=header), 401, "invalid_token")
+def test_other_credentials_are_refused(client: TestClient, header: dict[str, str], code: str):
+    answer = client.get("/config/list", headers=header)
+    assert_problem(answer, 401, code)
+    assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
 def test_logging_out_ends_this_token_in_every_spelling(client: TestClient, ada: Person):

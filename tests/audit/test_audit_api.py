@@ -6,13 +6,28 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from app.core import db
 from app.core.settings import Settings
-from app.models import Member, Workspace
+from app.formats import json
+from app.models import (
+    Config,
+    Environment,
+    Event,
+    Key,
+    KeyVersion,
+    Kind,
+    Member,
+    Object,
+    Revision,
+    Version,
+    Workspace,
+)
 from app.outbox.recorder import recorder
-from tests.client import PASSWORD, Person, assert_problem
+from tests.client import PASSWORD, Person, assert_problem, program
+from tests.conftest import QueryRecorder
 
 CANARY = "canary-value-8472"
 
@@ -112,6 +127,150 @@ def test_changes_name_paths_and_mask_values(ada: Person):
     assert (found["/new"]["op"], found["/new"]["old"]) == ("add", None)
     assert found["/deep/a~1b"]["op"] == "replace"
     assert found["/deep/a~1b"]["old"] == found["/deep/a~1b"]["new"] == "•••"
+
+
+def workspace_id_of(session: Session, slug: str) -> int:
+    return session.scalars(select(Workspace.id).where(Workspace.slug == slug)).one()
+
+
+def add_revision(session: Session, workspace_id: int, n: int) -> None:
+    session.add(
+        Revision(
+            workspace_id=workspace_id,
+            n=n,
+            at=func.clock_timestamp(),
+            actor_name="ada",
+            request_id="test",
+        )
+    )
+    session.flush()
+
+
+def add_event(session: Session, workspace_id: int, resource_id: int, **values: Any) -> None:
+    session.add(
+        Event(
+            workspace_id=workspace_id,
+            resource_id=str(resource_id),
+            outcome="success",
+            actor_name="ada",
+            request_id="test",
+            **values,
+        )
+    )
+    session.flush()
+
+
+def add_key(session: Session, workspace_id: int, name: str, values: dict[int, str | None]) -> None:
+    """Insert a key with these versions, each with its event."""
+    one = Object(workspace_id=workspace_id, kind=Kind.CONFIG, version=1, revision=1)
+    session.add(one)
+    session.flush()
+    session.add(Config(id=one.id, workspace_id=workspace_id))
+    session.flush()
+    known = {"value_type": "string", "revision": 1}
+    made = Key(
+        workspace_id=workspace_id,
+        config_id=one.id,
+        name=name,
+        version=max(values),
+        created_at=func.now(),
+        created_by="ada",
+        updated_at=func.now(),
+        updated_by="ada",
+        **known,
+    )
+    session.add(made)
+    session.flush()
+    for version, value in values.items():
+        session.add(
+            KeyVersion(
+                workspace_id=workspace_id,
+                key_id=made.id,
+                version=version,
+                action="update",
+                value=value,
+                description="",
+                is_active=True,
+                **known,
+            )
+        )
+        add_event(
+            session,
+            workspace_id,
+            made.id,
+            action="update",
+            resource_type="key",
+            version=version,
+            detail={"key": name},
+        )
+
+
+def test_changes_of_a_key_name_it_and_mask_its_value(ada: Person, query_recorder: QueryRecorder):
+    with db.transaction() as session:
+        workspace_id = workspace_id_of(session, "ada")
+        add_revision(session, workspace_id, 1)
+        values = {1: f'"{CANARY}"', 2: '"b"', 3: None, 4: '"c"', 6: '"d"'}
+        add_key(session, workspace_id, "a/b~c", values)
+    with query_recorder() as one:
+        logs(ada, entity_type="key", page_size=1)
+    with query_recorder() as all_of_them:
+        found = [log["changes"] for log in logs(ada, entity_type="key")]
+    assert len(one) == len(all_of_them) <= 6
+    assert found[0] is None  # version 5 has been pruned
+    assert {change["path"] for [change] in found[1:]} == {"/a~1b~0c"}
+    assert [(change["op"], change["old"], change["new"]) for [change] in found[1:]] == [
+        ("add", None, "•••"),
+        ("remove", "•••", None),
+        ("replace", "•••", "•••"),
+        ("add", None, "•••"),
+    ]
+    assert CANARY not in ada.get("/api/v1/audit", entity_type="key").text
+
+
+def test_changes_of_an_environment_are_compared(ada: Person):
+    with db.transaction() as session:
+        workspace_id = workspace_id_of(session, "ada")
+        add_revision(session, workspace_id, 1)
+        staging = session.scalars(
+            select(Environment.id).where(
+                Environment.workspace_id == workspace_id, Environment.name == "staging"
+            )
+        ).one()
+        content = {"name": "staging", "description": "", "protected": True}
+        session.add(
+            Version(
+                workspace_id=workspace_id,
+                object_id=staging,
+                version=2,
+                revision=1,
+                action="update",
+                content=json.dumps(content),
+            )
+        )
+        place = {"action": "update", "resource_type": "environment", "version": 2}
+        add_event(session, workspace_id, staging, **place)
+    [log] = logs(ada, entity_type="environment")
+    assert [(one["path"], one["op"]) for one in log["changes"]] == [("/protected", "replace")]
+
+
+def test_a_key_with_admin_sees_its_workspace(ada: Person, bob: Person):
+    key = program(ada, actions=["admin"], services=["billing"])
+    program(bob, actions=["admin"])
+    mine = logs(key)
+    assert [log["entity_type"] for log in mine] == ["api_key"]
+    assert {log["metadata"]["workspace"] for log in mine} == {"ada"}
+    assert key.get(f"/api/v1/audit/{mine[0]['id']}").json() == mine[0]
+    for foreign in logs(bob):
+        answer = key.get(f"/api/v1/audit/{foreign['id']}")
+        assert_problem(answer, 404, "log_not_found")
+    assert logs(key, action="read") == []
+    assert logs(key, user_id=bob.id) == []
+
+
+def test_other_keys_see_nothing(ada: Person):
+    key = program(ada, actions=["read", "read_secrets", "write", "publish", "metrics"])
+    assert_problem(key.get("/api/v1/audit"), 403, "not_allowed")
+    assert_problem(key.get("/api/v1/audit/1"), 403, "not_allowed")
 
 
 def test_no_value_leaves_by_the_audit(ada: Person, admin: Person, settings: Settings):

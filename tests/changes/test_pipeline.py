@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, text
 
 from app.auth.deps import Caller
-from app.changes import plan
+from app.changes import edits
 from app.changes.plan import Change
 from app.changes.service import DuplicateChange, apply
 from app.configs.errors import ConfigNotFound, UnknownEnvironment
@@ -18,6 +18,8 @@ from app.core.settings import Settings
 from app.formats import json
 from app.models import Action
 from app.workspaces.deps import Access
+from app.workspaces.permissions import permissions
+from app.workspaces.scopes import Scopes
 from tests.client import Person
 
 WRITERS = 16
@@ -46,6 +48,7 @@ def access_to(slug: str) -> Access:
         role="owner",
         head=row.revision,
         epoch="e",
+        scopes=Scopes(permissions("owner")),
     )
 
 
@@ -55,7 +58,7 @@ def commit(slug: str, *changes: Change) -> int:
 
 
 def put(service: str, value: Any, environment: str | None = None) -> Change:
-    return Change(Level(service, environment), plan.replace(value), creates=True)
+    return Change(Level(service, environment), edits.store(value), creates=True)
 
 
 def query(statement: str, **values: Any) -> list[Any]:
@@ -66,9 +69,9 @@ def query(statement: str, **values: Any) -> list[Any]:
 def test_a_commit_of_many_has_one_revision(settings: Settings):
     revision = commit("default", put("a", {"n": 1}), put("b", {"n": 1}, "production"))
     assert revision == 1
-    rows = query("SELECT version, revision FROM objects ORDER BY id")
+    rows = query("SELECT version, revision FROM objects WHERE revision > 0 ORDER BY id")
     assert [tuple(row) for row in rows] == [(1, 1), (1, 1)]
-    assert query("SELECT count(*) FROM revisions")[0][0] == 1
+    assert query("SELECT count(*) FROM revisions WHERE n > 0")[0][0] == 1
     events = query("SELECT resource_type, revision, version, service FROM events ORDER BY id")
     assert [tuple(row) for row in events] == [
         ("configuration", 1, 1, "a"),
@@ -80,12 +83,12 @@ def test_all_or_nothing(settings: Settings):
     commit("default", put("a", {"n": 1}))
     with pytest.raises(UnknownEnvironment):
         commit("default", put("a", {"n": 2}), put("new", {"n": 1}, "nowhere"))
-    missing = Change(Level("ghost", None), plan.replace({}))
+    missing = Change(Level("ghost", None), edits.store({}))
     with pytest.raises(ConfigNotFound):
         commit("default", put("a", {"n": 2}), put("new", {"n": 1}), missing)
     with pytest.raises(DuplicateChange):
         commit("default", put("a", {"n": 2}), put("a", {"n": 3}))
-    assert query("SELECT content FROM versions") == [('{"n":1}',)]
+    assert query("SELECT content FROM versions WHERE revision > 0") == [('{"n":1}',)]
     assert query("SELECT name FROM services") == [("a",)]
     assert query(
         "SELECT revision FROM workspace_heads h JOIN workspaces w ON w.id = workspace_id "
@@ -96,10 +99,11 @@ def test_all_or_nothing(settings: Settings):
 def test_levels_are_told_apart(settings: Settings):
     levels = [Level(s, e) for s in (None, "a") for e in (None, "production", "staging")]
     for level in levels:
-        commit("default", Change(level, plan.replace({"at": str(level)}), creates=True))
+        commit("default", Change(level, edits.store({"at": str(level)}), creates=True))
     assert query("SELECT count(*) FROM configs") == [(6,)]
-    commit("default", *(Change(level, plan.replace({"at": 2}), creates=True) for level in levels))
-    assert query("SELECT DISTINCT version, count(*) FROM objects GROUP BY 1") == [(2, 6)]
+    commit("default", *(Change(level, edits.store({"at": 2}), creates=True) for level in levels))
+    counts = query("SELECT version, count(*) FROM objects WHERE revision > 0 GROUP BY 1")
+    assert counts == [(2, 6)]
 
 
 def test_no_deadlock_reaches_a_caller(settings: Settings):
@@ -116,14 +120,14 @@ def test_no_deadlock_reaches_a_caller(settings: Settings):
 
     with ThreadPoolExecutor(WRITERS) as pool:
         done = sum(pool.map(work, range(WRITERS)))
-    heads = query("SELECT max(n), count(*), count(DISTINCT n) FROM revisions")
+    heads = query("SELECT max(n), count(*), count(DISTINCT n) FROM revisions WHERE n > 0")
     assert tuple(heads[0]) == (done, done, done)
     gaps = query(
         "SELECT object_id FROM versions GROUP BY object_id "
         "HAVING max(version) <> count(*) OR min(version) <> 1"
     )
     assert gaps == []
-    assert query("SELECT count(*) FROM versions") == [(done * 3,)]
+    assert query("SELECT count(*) FROM versions WHERE revision > 0") == [(done * 3,)]
     assert query("SELECT count(*) FROM events WHERE resource_type = 'configuration'") == [
         (done * 3,)
     ]
@@ -136,7 +140,7 @@ def test_revisions_are_in_commit_order(settings: Settings):
 
     def watch() -> None:
         for _ in range(60):
-            rows = query("SELECT n, at FROM revisions ORDER BY n")
+            rows = query("SELECT n, at FROM revisions WHERE n > 0 ORDER BY n")
             seen.append([row.n for row in rows] == list(range(1, len(rows) + 1)))
             seen.append([row.at for row in rows] == sorted(row.at for row in rows))
 
@@ -235,11 +239,11 @@ def test_an_update_holds_the_counter_for_one_statement(ada: Person):
     mine = [s for s in statements if "event_pending ORDER" not in s and "read_counts" not in s]
     counter = next(i for i, s in enumerate(mine) if "UPDATE workspace_heads" in s)
     lock = next(i for i, s in enumerate(mine) if "FOR UPDATE OF objects" in s)
-    assert counter - lock == 1
+    assert counter - lock == 2  # between them the keys are read
     assert sum("UPDATE workspace_heads" in s for s in mine) == 1
 
 
 def test_the_actions_of_a_life(ada: Person):
     ada.update("a", {"n": 1})
-    assert query("SELECT action FROM versions") == [(Action.CREATE,)]
-    assert json.loads(query("SELECT content FROM versions")[0][0]) == {"n": 1}
+    assert query("SELECT action FROM versions WHERE revision > 0") == [(Action.CREATE,)]
+    assert json.loads(query("SELECT content FROM versions WHERE revision > 0")[0][0]) == {"n": 1}

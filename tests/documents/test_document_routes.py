@@ -1,7 +1,6 @@
 """Every document route: who may, what is there, what it answers."""
 
 import itertools
-import random
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -321,7 +320,7 @@ def test_at_answers_the_past(ada: Person):
         assert_problem(ada.get(path, **params, at=0), 404, "config_not_found")
         assert_problem(ada.get(path, **params, at=4), 404, "config_not_found")
         ancient = ada.get(path, **params, at="2001-01-01T00:00:00+02:00")
-        assert_problem(ancient, 404, "config_not_found")
+        assert_problem(ancient, 422, "at_out_of_range")
 
 
 @pytest.mark.parametrize(
@@ -536,6 +535,7 @@ def test_a_diff_of_one_version_with_itself_is_empty(ada: Person):
         "version2": 1,
         "diff": {},
         "patch": [],
+        "text": "",
         "summary": {"added": 0, "removed": 0, "changed": 0},
         "diff_truncated": False,
     }
@@ -563,14 +563,9 @@ def test_order_counts_in_the_patch_but_not_in_the_diff(ada: Person):
     assert diff["patch"]
 
 
-@pytest.mark.parametrize("variables", [{"DIFF_TIME_LIMIT_MS": "3000"}])
 def test_a_diff_that_explodes_is_truncated_and_the_server_lives(ada: Person):
-    random.seed(1)
-
     def heavy(shift: int) -> dict[str, Any]:
-        things = [
-            {"id": n + shift, "tags": [random.random() for _ in range(2)]} for n in range(12_000)
-        ]
+        things = [{"id": n + shift * (n % 2), "tags": [n / 7, n / 3]} for n in range(2_000)]
         return {"things": things}
 
     assert ada.update("heavy", heavy(0)).status_code == 200

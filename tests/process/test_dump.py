@@ -81,7 +81,7 @@ def test_round_trip(stage, database, dumped, other):
         bob = login(client, "bob", PASSWORD)
         restored = bob.request("POST", "/config/restore", params={"service": "mail"}).json()
         assert (restored["version"], restored["config"]) == (3, {"host": "mx"})
-    gaps = "SELECT workspace_id FROM revisions GROUP BY 1 HAVING count(*) <> max(n)"
+    gaps = "SELECT workspace_id FROM revisions WHERE n > 0 GROUP BY 1 HAVING count(*) <> max(n)"
     assert rows(other, gaps) == []
 
 

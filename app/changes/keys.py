@@ -1,0 +1,120 @@
+"""Keys of a document that changes: which of them change, and how (no SQL, no HTTP)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.changes.plan import Edited, KeyWish, Stored, StoredKey
+from app.configs.values import fits, infer
+from app.formats import json
+from app.models import Action
+
+NO_WISH = KeyWish()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """One key's next version; `id` None: a new key. `value` None: deleted."""
+
+    id: int | None
+    config_id: int
+    name: str
+    value: str | None
+    checksum: str | None
+    value_type: str
+    description: str
+    is_active: bool
+    action: Action
+
+
+def key_rows(stored: Stored, edited: Edited) -> list[KeyRow]:
+    """Return what an edit does to the keys of its document, in the document's order."""
+    if edited.checksum == stored.checksum and not edited.wishes:
+        return []
+    known = stored.keys()
+    document = members(edited)
+    rows = [
+        row
+        for name, value in document.items()
+        if (row := _set(stored.id, known.get(name), edited, name, value)) is not None
+    ]
+    for name, key in known.items():
+        if name not in document and key.exists:
+            row = _left_out(stored.id, key, edited)
+            if row is not None:
+                rows.append(row)
+    return rows
+
+
+def members(edited: Edited) -> Mapping[str, Any]:
+    """Return the document of an edit, empty when it is deleted."""
+    if edited.content is None:
+        return {}
+    if edited.value is not None:
+        return edited.value
+    parsed: dict[str, Any] = json.loads(edited.content)
+    return parsed
+
+
+def _set(
+    config_id: int, key: StoredKey | None, edited: Edited, name: str, value: Any
+) -> KeyRow | None:
+    """Return the row of a key that the document has, None when nothing about it changes."""
+    wish = edited.wishes.get(name, NO_WISH)
+    checksum = json.checksum(value)
+    kept = key.value_type if key and fits(key.value_type, value) else None
+    value_type = wish.value_type or kept or infer(value)
+    description = wish.description if wish.description is not None else _description(key)
+    if (
+        key is not None
+        and key.is_active
+        and wish.action is not Action.ROLLBACK
+        and (key.checksum, key.value_type, key.description) == (checksum, value_type, description)
+    ):
+        return None
+    born = key is None or not key.exists
+    return KeyRow(
+        id=key.id if key else None,
+        config_id=config_id,
+        name=name,
+        value=json.dumps(value),
+        checksum=checksum,
+        value_type=value_type,
+        description=description,
+        is_active=True,
+        action=wish.action or _action(edited, Action.CREATE if born else Action.UPDATE),
+    )
+
+
+def _left_out(config_id: int, key: StoredKey, edited: Edited) -> KeyRow | None:
+    """Return the row of a key that the document does not have (any more)."""
+    wish = edited.wishes.get(key.name, NO_WISH)
+    deleted = wish.gone or (edited.content is None and not edited.by_key)
+    parked = None if deleted else wish.parked or (None if key.is_active else key.parked)
+    value = json.loads(parked) if parked is not None else None
+    checksum = json.checksum(value) if parked is not None else None
+    kept = key.value_type if parked is None or fits(key.value_type, value) else infer(value)
+    value_type = wish.value_type or kept
+    description = wish.description if wish.description is not None else key.description
+    before = (key.is_active, key.checksum, key.value_type, key.description)
+    if before == (False, checksum, value_type, description):
+        return None
+    return KeyRow(
+        id=key.id,
+        config_id=config_id,
+        name=key.name,
+        value=parked,
+        checksum=checksum,
+        value_type=value_type,
+        description=description,
+        is_active=parked is None,
+        action=wish.action or (Action.DELETE if parked is None else Action.UPDATE),
+    )
+
+
+def _description(key: StoredKey | None) -> str:
+    return key.description if key else ""
+
+
+def _action(edited: Edited, ordinary: Action) -> Action:
+    return ordinary if edited.action in {Action.CREATE, Action.UPDATE} else edited.action

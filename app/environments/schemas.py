@@ -1,0 +1,56 @@
+"""The wire of environments."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from app.configs.levels import EnvironmentName
+from app.core.schemas import Message, Strict, storable
+
+Description = Annotated[str, Field(max_length=2000), AfterValidator(storable)]
+
+
+class EnvironmentCreate(Strict):
+    """A new environment; a protected one only takes changes from those who may publish."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "qa", "description": "nightly tests"}]}
+    )
+
+    name: EnvironmentName
+    description: Description = ""
+    protected: bool = False
+
+
+class EnvironmentUpdate(Strict):
+    """What shall change; an absent member stays as it is."""
+
+    name: EnvironmentName | None = None
+    description: Description | None = None
+    protected: bool | None = None
+    message: Message | None = None
+
+    @model_validator(mode="after")
+    def refuse_null(self) -> Self:
+        """Refuse null: it has no meaning here."""
+        for name in self.model_fields_set - {"message"}:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} must not be null: leave it out to keep it")
+        return self
+
+
+class EnvironmentRead(BaseModel):
+    """An environment of a workspace."""
+
+    name: str
+    description: str
+    protected: bool
+    created_at: datetime
+
+
+class EnvironmentList(BaseModel):
+    """A page of environments, oldest first."""
+
+    environments: list[EnvironmentRead]
+    next_cursor: str | None

@@ -1,0 +1,226 @@
+"""Keys: what surfaces B and C do, as proposals to the write pipeline."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.changes import edits
+from app.changes.edits import KEEP, KeyOperation
+from app.changes.plan import Change, Precondition, key_etag
+from app.changes.service import apply
+from app.configs.errors import KeyNotFound, VersionEmpty, VersionNotFound
+from app.configs.levels import Level
+from app.core.db import AnyRow
+from app.core.errors import Invalid
+from app.effective.merge import MISSING, look_up
+from app.effective.service import VERSION_LENGTH, Effective, require_value
+from app.formats import json
+from app.keys import crud, presenters
+from app.keys.crud import Filters, Page
+from app.keys.errors import SecretsUnavailable
+from app.keys.schemas import ItemWrite, KeyWrite
+from app.workspaces.deps import Access
+from app.workspaces.permissions import Permission
+
+MAX_OFFSET = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a body says of a key; None: nothing. `value` KEEP: nothing."""
+
+    value: Any = KEEP
+    value_type: str | None = None
+    description: str | None = None
+    is_active: bool | None = None
+    is_encrypted: bool = False
+    message: str | None = None
+
+
+def said(body: KeyWrite | ItemWrite) -> Said:
+    """Return what a body says, telling an absent value from null."""
+    return Said(
+        value=body.value if "value" in body.model_fields_set else KEEP,
+        value_type=body.value_type if isinstance(body, KeyWrite) else None,
+        description=body.description,
+        is_active=body.is_active if isinstance(body, KeyWrite) else None,
+        is_encrypted=bool(body.is_encrypted),
+        message=body.message,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A key as the wire has it after a write, and its tag."""
+
+    members: dict[str, Any]
+    etag: str
+
+
+def create(
+    session: Session,
+    *,
+    access: Access,
+    level: Level,
+    name: str,
+    said: Said,
+    precondition: Precondition,
+) -> Written:
+    """Create a key at a level; raises KeyExists, ValueTypeMismatch, UnknownEnvironment."""
+    return _write(session, access, level, name, said, precondition=precondition, must_exist=False)
+
+
+def update(
+    session: Session, *, access: Access, key_id: int, said: Said, precondition: Precondition
+) -> Written:
+    """Change a key, by id; raises KeyNotFound, ValueTypeMismatch, PreconditionFailed."""
+    row = require_key(session, access=access, key_id=key_id)
+    level = Level(row.service, row.environment)
+    return _write(
+        session, access, level, row.Key.name, said, precondition=precondition, must_exist=True
+    )
+
+
+def delete(session: Session, *, access: Access, key_id: int, precondition: Precondition) -> None:
+    """Delete a key, by id; raises KeyNotFound, PreconditionFailed."""
+    row = require_key(session, access=access, key_id=key_id)
+    level = Level(row.service, row.environment)
+    operation = edits.delete_key(row.Key.name, precondition=precondition)
+    _commit(session, access, level, row.Key.name, operation, None)
+
+
+def roll_back(
+    session: Session, *, access: Access, key_id: int, version: int, message: str | None
+) -> Written:
+    """Give a key the value of an old version, also if it is deleted; raises VersionNotFound."""
+    row = require_key(session, access=access, key_id=key_id, deleted=True)
+    old = crud.get_version(session, key_id=key_id, version=version)
+    level = Level(row.service, row.environment)
+    if old is None:
+        raise VersionNotFound(level, row.Key.name)
+    if old.value is None:
+        raise VersionEmpty(version)
+    operation = edits.roll_back_key(row.Key.name, old)
+    return _commit(session, access, level, row.Key.name, operation, message)
+
+
+def _write(
+    session: Session,
+    access: Access,
+    level: Level,
+    name: str,
+    said: Said,
+    *,
+    precondition: Precondition,
+    must_exist: bool,
+) -> Written:
+    if said.is_encrypted:
+        raise SecretsUnavailable
+    operation = edits.set_key(
+        name,
+        said.value,
+        precondition=precondition,
+        value_type=said.value_type,
+        description=said.description,
+        is_active=said.is_active,
+        must_exist=must_exist,
+    )
+    return _commit(session, access, level, name, operation, said.message)
+
+
+def _commit(
+    session: Session,
+    access: Access,
+    level: Level,
+    name: str,
+    operation: KeyOperation,
+    message: str | None,
+) -> Written:
+    edit = edits.edit_keys([operation], level=level, slug=access.slug)
+    applied = apply(
+        session, access=access, changes=[Change(level, edit, creates=True)], message=message
+    )
+    one = applied.key(level, name)
+    readable = access.allows(Permission.READ, level)
+    return Written(presenters.state(one, readable=readable), key_etag(one.id, one.version))
+
+
+def require_key(session: Session, *, access: Access, key_id: int, deleted: bool = False) -> AnyRow:
+    """Return a key that the caller's scopes reach, or raise KeyNotFound."""
+    row = crud.get_key(
+        session,
+        workspace_id=access.workspace_id,
+        scopes=access.scopes,
+        key_id=key_id,
+        deleted=deleted,
+    )
+    if row is None:
+        raise KeyNotFound(key_id, None, access.slug)
+    return row
+
+
+def list_versions(
+    session: Session, *, key_id: int, before: int, limit: int, offset: int = 0
+) -> Sequence[AnyRow]:
+    """List versions of a key below a number, newest first."""
+    if offset > MAX_OFFSET:
+        raise Invalid("Too far back: go on by cursor.", loc=("query", "page"))
+    return crud.list_versions(session, key_id=key_id, before=before, limit=limit, offset=offset)
+
+
+def list_keys(
+    session: Session, *, access: Access, filters: Filters, page: Page
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many keys match and a page of them; a text is also searched as a value."""
+    if page.offset > MAX_OFFSET:
+        raise Invalid("Too far back: go on by cursor.", loc=("query", "page"))
+    if filters.text is not None:
+        filters = replace(filters, checksums=_checksums(filters.text))
+    total, rows = crud.list_keys(
+        session,
+        workspace_id=access.workspace_id,
+        scopes=access.scopes,
+        filters=filters,
+        page=page,
+    )
+    return total, [presenters.key(row) for row in rows]
+
+
+def _checksums(text: str) -> list[str]:
+    """Return the checksums of the values that a text may mean: the string, and as JSON."""
+    meant = [json.checksum(text)]
+    with suppress(json.JsonError):
+        meant.append(json.checksum(json.loads(text)))
+    return meant
+
+
+def effective_item(
+    session: Session, *, access: Access, effective: Effective, name: str, at: int | None
+) -> tuple[dict[str, Any], str]:
+    """Return the members of `ItemRead` for an effective value, and its tag.
+
+    Id, version and description are those of the key that it comes from. Raises KeyNotFound.
+    """
+    value, part = require_value(effective, name, slug=access.slug)
+    row = crud.get_holder(session, config_id=part.id, names=_prefixes(name), at=at)
+    if row is None:
+        raise KeyNotFound(name, effective.level, access.slug)
+    members = presenters.effective_item(row, name=name, value=value, level=effective.level)
+    return members, f'"e{json.checksum(value)[:VERSION_LENGTH]}"'
+
+
+def _prefixes(name: str) -> list[str]:
+    """Return the names of keys that may hold an address: `a.b.c`, `a.b`, `a`."""
+    steps = name.split(".")
+    return [".".join(steps[:count]) for count in range(1, len(steps) + 1)]
+
+
+def pick(effective: Effective, names: list[str] | None) -> str:
+    """Return the wanted values of an effective config by key, as JSON text; None: all of them."""
+    if names is None:
+        return effective.content
+    found = {name: look_up(effective.config, name) for name in names}
+    return json.dumps({name: value for name, value in found.items() if value is not MISSING})

@@ -1,0 +1,110 @@
+"""SQL of going back: what differs between now and a revision."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from app.core.db import AnyRow
+from app.models import Environment, Revision, WorkspaceHead
+
+_OLD = """
+    LEFT JOIN LATERAL (
+        SELECT version, content, checksum FROM versions
+        WHERE object_id = o.id AND revision <= :at
+        ORDER BY version DESC LIMIT 1
+    ) AS old ON true
+"""
+
+_ENVIRONMENTS = text(
+    f"""
+    SELECT o.id, o.version, o.checksum, o.history_from, e.name,
+        old.version AS old_version, old.content AS old_content, old.checksum AS old_checksum
+    FROM objects AS o JOIN environments AS e ON e.id = o.id {_OLD}
+    WHERE o.workspace_id = :workspace_id AND o.revision > :at
+        AND o.checksum IS DISTINCT FROM old.checksum
+    ORDER BY o.id
+    FOR UPDATE OF o, e
+    """  # noqa: S608
+)
+
+_CONFIGS = text(
+    f"""
+    SELECT o.id, o.version, o.checksum, o.history_from, s.name AS service, e.name AS environment,
+        old.version AS old_version, old.content AS old_content, old.checksum AS old_checksum
+    FROM objects AS o JOIN configs AS c ON c.id = o.id
+    LEFT JOIN services AS s ON s.id = c.service_id
+    LEFT JOIN environments AS e ON e.id = c.environment_id {_OLD}
+    WHERE o.workspace_id = :workspace_id
+        AND (o.revision > :at AND o.checksum IS DISTINCT FROM old.checksum
+             OR o.id = ANY (:also))
+    ORDER BY o.id
+    """  # noqa: S608
+)
+
+_KEYS = text(
+    """
+    SELECT k.config_id, k.name, k.value IS NOT NULL AS live, k.is_active, k.description,
+        k.value_type, old.value AS old_value, old.is_active AS old_is_active,
+        old.description AS old_description, old.value_type AS old_value_type
+    FROM keys AS k
+    LEFT JOIN LATERAL (
+        SELECT value, is_active, description, value_type FROM key_versions
+        WHERE key_id = k.id AND revision <= :at
+        ORDER BY version DESC LIMIT 1
+    ) AS old ON true
+    WHERE k.workspace_id = :workspace_id AND k.revision > :at
+    ORDER BY k.config_id, k.name
+    """
+)
+
+
+def hold_head(session: Session, *, workspace_id: int) -> int:
+    """Let nobody else commit to a workspace until this transaction ends; return its head."""
+    return session.execute(
+        select(WorkspaceHead.revision)
+        .where(WorkspaceHead.workspace_id == workspace_id)
+        .with_for_update()
+    ).scalar_one()
+
+
+def get_time(session: Session, *, workspace_id: int, revision: int) -> Any:
+    """Return when a revision was made."""
+    return session.execute(
+        select(Revision.at).where(Revision.workspace_id == workspace_id, Revision.n == revision)
+    ).scalar_one()
+
+
+def list_environments(session: Session, *, workspace_id: int, at: int) -> Sequence[AnyRow]:
+    """List and lock the environments that are not what they were at a revision."""
+    return session.execute(_ENVIRONMENTS, {"workspace_id": workspace_id, "at": at}).all()
+
+
+def list_configs(
+    session: Session, *, workspace_id: int, at: int, also: Sequence[int]
+) -> Sequence[AnyRow]:
+    """List the configs whose content is not what it was at a revision, and some more."""
+    values = {"workspace_id": workspace_id, "at": at, "also": list(also)}
+    return session.execute(_CONFIGS, values).all()
+
+
+def list_keys(session: Session, *, workspace_id: int, at: int) -> Sequence[AnyRow]:
+    """List the keys that changed since a revision, as they are and as they were."""
+    return session.execute(_KEYS, {"workspace_id": workspace_id, "at": at}).all()
+
+
+def put_back(session: Session, contents: Mapping[int, Mapping[str, Any]]) -> None:
+    """Let rows of environments say what they said; names may change places."""
+    for environment_id in contents:
+        session.execute(
+            update(Environment)
+            .where(Environment.id == environment_id)
+            .values(name=f"~{environment_id}")
+        )
+    for environment_id, content in contents.items():
+        session.execute(
+            update(Environment)
+            .where(Environment.id == environment_id)
+            .values({**content, "deleted": False})
+        )

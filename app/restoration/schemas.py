@@ -1,0 +1,40 @@
+"""The wire of restoring a workspace."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from app.core.schemas import MAX_ID, Message, Strict
+
+
+class RestoreWrite(Strict):
+    """The moment to go back to: a revision or a time."""
+
+    at: Annotated[int, Field(strict=True, ge=0, le=MAX_ID)] | AwareDatetime
+    dry_run: bool = False
+    message: Message | None = None
+
+
+class RestoredRead(BaseModel):
+    """One object that is put back; `to_version` null: it was not there then."""
+
+    resource_type: str
+    resource_id: int
+    service: str | None
+    environment: str | None
+    action: str
+    from_version: int
+    to_version: int | None
+    keys: list[str] = Field(description="Keys whose description, type or activity changes too")
+
+
+class RestorationRead(BaseModel):
+    """What was put back, or with `dry_run` would be; without a difference `revision` is null."""
+
+    workspace: str
+    at: int
+    at_time: datetime
+    dry_run: bool
+    revision: int | None
+    changes: list[RestoredRead]
