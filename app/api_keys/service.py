@@ -21,6 +21,7 @@ def create_key(session: Session, *, access: Access, new: ApiKeyCreate) -> tuple[
         tuple(wanted.services),
         tuple(wanted.environments),
         tuple(wanted.addresses),
+        new.expires_at,
     )
     if not access.scopes.contains(scopes):
         raise BeyondScope("create that key")

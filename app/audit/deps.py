@@ -8,6 +8,7 @@ from app.audit.crud import Viewer
 from app.auth.deps import CredentialDep, KeyDigest, get_caller, require_login
 from app.core.routing import SessionDep
 from app.workspaces.deps import open_access
+from app.workspaces.errors import BeyondScope
 from app.workspaces.permissions import Permission
 
 
@@ -17,6 +18,8 @@ def get_viewer(session: SessionDep, credential: CredentialDep) -> Viewer:
         access = open_access(session, credential=credential, slug=None, target_user_id=None)
         session.info["access"] = access
         access.require(Permission.ADMIN)
+        if not access.scopes.everywhere:
+            raise BeyondScope("read the audit of all services")
         return Viewer(workspace_id=access.workspace_id)
     caller = require_login(get_caller(session, credential))
     return Viewer() if caller.admin else Viewer(user_id=caller.user_id)

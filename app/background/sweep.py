@@ -10,9 +10,12 @@ from app.core import db
 from app.core.settings import get_settings
 from app.idempotency import crud as idempotency_crud
 from app.outbox import leases
+from app.versions import crud as versions_crud
 
 LEASE = "sweep"
 LEASE_SECONDS = 300
+PRUNE_BATCHES = 100
+PRUNE_ROWS = 2000
 PARTITIONED = {"events": "at", "read_counts": "minute"}
 
 
@@ -27,7 +30,17 @@ def sweep(holder: str) -> bool:
         for table in PARTITIONED:
             make_partitions(session, table=table, today=today)
             drop_partitions(session, table=table, today=today)
+    prune()
     return True
+
+
+def prune() -> None:
+    """Delete versions beyond KEEP_VERSIONS, some at a time."""
+    keep = get_settings().keep_versions
+    for _ in range(PRUNE_BATCHES if keep else 0):
+        with db.transaction() as session:
+            if not versions_crud.prune(session, keep=keep, limit=PRUNE_ROWS):
+                return
 
 
 def month_of(moment: datetime) -> datetime:

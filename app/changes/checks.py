@@ -7,8 +7,13 @@ from sqlalchemy.orm import Session
 
 from app.changes.keys import KeyRow, members
 from app.changes.plan import Edited, Stored, Target
-from app.configs.errors import DocumentTooLarge, ProtectedEnvironment, TooManyKeys
-from app.configs.levels import Level
+from app.configs.errors import (
+    DocumentTooLarge,
+    KeyNameTooLong,
+    ProtectedEnvironment,
+    TooManyKeys,
+)
+from app.configs.levels import MAX_KEY, Level
 from app.core.settings import get_settings
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
@@ -62,7 +67,14 @@ def key_count(_session: Session, _access: Access, pending: Mapping[Target, Pendi
             raise TooManyKeys(limit)
 
 
-CHECKS: tuple[Check, ...] = (protection, document_size, key_count)
+def key_names(_session: Session, _access: Access, pending: Mapping[Target, Pending]) -> None:
+    """Refuse names that no key can have (422)."""
+    for one in pending.values():
+        if any(len(name) > MAX_KEY for name in one.rows):
+            raise KeyNameTooLong(MAX_KEY)
+
+
+CHECKS: tuple[Check, ...] = (protection, document_size, key_count, key_names)
 
 
 def run(session: Session, *, access: Access, pending: Mapping[Target, Pending]) -> None:

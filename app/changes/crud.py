@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from app.changes.plan import StoredKey
@@ -113,12 +112,25 @@ def lock_config(session: Session, *, workspace_id: int, level: Level) -> AnyRow 
     )
 
 
-_LOCK_ADDRESS = text("SELECT pg_advisory_xact_lock(hashtextextended(:address, 0))")
+_LOCK_ADDRESSES = text(
+    """
+    SELECT CASE WHEN :alone THEN pg_advisory_xact_lock(2, hashtext(:workspace))
+                ELSE pg_advisory_xact_lock_shared(2, hashtext(:workspace)) END,
+        (SELECT count(pg_advisory_xact_lock(hashtextextended(address, 0)))
+         FROM unnest(CAST(:addresses AS text[])) AS address)
+    """
+)
 
 
-def lock_address(session: Session, *, workspace_id: int, address: str) -> None:
-    """Let one transaction at a time create what is addressed like this."""
-    session.execute(_LOCK_ADDRESS, {"address": f"{workspace_id}:{address}"})
+def lock_addresses(
+    session: Session, *, workspace_id: int, addresses: Sequence[str], alone: bool
+) -> None:
+    """Let one transaction at a time create what has these addresses; alone: anything at all.
+
+    Addresses are locked in the order in which they are given.
+    """
+    values = {"workspace": str(workspace_id), "addresses": list(addresses), "alone": alone}
+    session.execute(_LOCK_ADDRESSES, values)
 
 
 def get_keys(session: Session, *, config_ids: Sequence[int]) -> dict[int, dict[str, StoredKey]]:
@@ -140,24 +152,20 @@ _GET_KEYS = text(
 )
 
 
-def hold_environment(session: Session, *, workspace_id: int, name: str) -> AnyRow | None:
-    """Return an environment, which cannot be deleted until this transaction ends."""
+def hold_environments(
+    session: Session, *, workspace_id: int, names: Sequence[str]
+) -> Sequence[AnyRow]:
+    """Return environments, which cannot be deleted until this transaction ends."""
     return session.execute(
-        select(Environment.id, Environment.protected)
+        select(Environment.name, Environment.protected)
         .where(
             Environment.workspace_id == workspace_id,
-            Environment.name == name,
+            Environment.name.in_(names),
             Environment.deleted.is_(False),
         )
+        .order_by(Environment.id)
         .with_for_update(read=True)
-    ).one_or_none()
-
-
-def get_service_id(session: Session, *, workspace_id: int, name: str) -> int | None:
-    """Return the id of a service."""
-    return session.scalar(
-        select(Service.id).where(Service.workspace_id == workspace_id, Service.name == name)
-    )
+    ).all()
 
 
 def count_services(session: Session, *, workspace_id: int, limit: int) -> int:
@@ -166,13 +174,26 @@ def count_services(session: Session, *, workspace_id: int, limit: int) -> int:
     return session.execute(select(func.count()).select_from(some)).scalar_one()
 
 
-def create_service(session: Session, *, workspace_id: int, name: str) -> int:
-    """Insert a service unless somebody was faster; return its id."""
-    session.execute(
-        upsert(Service).values(workspace_id=workspace_id, name=name).on_conflict_do_nothing()
+_CREATE_SERVICES = text(
+    """
+    INSERT INTO services (workspace_id, name)
+    SELECT :workspace_id, name FROM unnest(CAST(:names AS text[])) AS name
+    WHERE NOT EXISTS (
+        SELECT FROM services AS s WHERE s.workspace_id = :workspace_id AND s.name = name.name
     )
-    found = select(Service.id).where(Service.workspace_id == workspace_id, Service.name == name)
-    return session.execute(found).scalar_one()
+    ORDER BY name
+    ON CONFLICT DO NOTHING
+    RETURNING id
+    """
+)
+
+
+def create_services(session: Session, *, workspace_id: int, names: Sequence[str]) -> int:
+    """Insert the services that do not exist yet; return how many those were."""
+    if not names:
+        return 0
+    values = {"workspace_id": workspace_id, "names": list(names)}
+    return len(session.execute(_CREATE_SERVICES, values).all())
 
 
 def create_object(session: Session, *, workspace_id: int, kind: Kind) -> int:
@@ -182,26 +203,42 @@ def create_object(session: Session, *, workspace_id: int, kind: Kind) -> int:
     ).scalar_one()
 
 
-def create_config(
-    session: Session,
-    *,
-    workspace_id: int,
-    service_id: int | None,
-    environment_id: int | None,
-    created_by: int | None,
-) -> int:
-    """Insert the object and the level of a new config, version 0; return its id."""
-    object_id = create_object(session, workspace_id=workspace_id, kind=Kind.CONFIG)
-    session.execute(
-        insert(Config).values(
-            id=object_id,
-            workspace_id=workspace_id,
-            service_id=service_id,
-            environment_id=environment_id,
-            created_by=created_by,
-        )
+_CREATE_CONFIGS = text(
+    """
+    WITH wanted AS (
+        SELECT nextval(pg_get_serial_sequence('objects', 'id')) AS id, w.place,
+            s.id AS service_id, e.id AS environment_id
+        FROM unnest(CAST(:services AS text[]), CAST(:environments AS text[]))
+            WITH ORDINALITY AS w (service, environment, place)
+        LEFT JOIN services AS s ON s.workspace_id = :workspace_id AND s.name = w.service
+        LEFT JOIN environments AS e
+            ON e.workspace_id = :workspace_id AND e.name = w.environment AND NOT e.deleted
+    ), made AS (
+        INSERT INTO objects (id, workspace_id, kind)
+        SELECT id, :workspace_id, 'config' FROM wanted
+    ), placed AS (
+        INSERT INTO configs (id, workspace_id, service_id, environment_id, created_by)
+        SELECT id, :workspace_id, service_id, environment_id, :created_by FROM wanted
     )
-    return object_id
+    SELECT id FROM wanted ORDER BY place
+    """
+)
+
+
+def create_configs(
+    session: Session, *, workspace_id: int, levels: Sequence[Level], created_by: int | None
+) -> list[int]:
+    """Insert objects and levels of new configs, version 0; return their ids in order.
+
+    Services and environments exist.
+    """
+    values = {
+        "workspace_id": workspace_id,
+        "services": [level.service for level in levels],
+        "environments": [level.environment for level in levels],
+        "created_by": created_by,
+    }
+    return list(session.scalars(_CREATE_CONFIGS, values))
 
 
 def create_environment(session: Session, *, workspace_id: int, name: str) -> int:

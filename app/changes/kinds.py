@@ -15,12 +15,14 @@ from app.configs.errors import (
     UnknownEnvironment,
 )
 from app.configs.levels import Level
-from app.core.db import AnyRow
 from app.core.errors import AppError
 from app.core.settings import get_settings
 from app.formats import json
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
+
+MAX_ADDRESSES = 64
+"""Locks that one commit takes for what it creates; PostgreSQL has room for some thousands."""
 
 
 def authorize(access: Access, target: Target) -> None:
@@ -65,53 +67,83 @@ def find(session: Session, *, workspace_id: int, targets: Sequence[Target]) -> d
     return found
 
 
-def create(session: Session, *, access: Access, target: Target) -> tuple[int, bool]:
-    """Create what is missing; return its id and whether its environment is protected."""
-    workspace_id = access.workspace_id
-    if isinstance(target, EnvironmentTarget):
-        name = target.environment
-        return crud.create_environment(session, workspace_id=workspace_id, name=name), False
-    environment = hold(session, access=access, level=target)
-    service_id = None
-    if target.service is not None:
-        service_id = crud.get_service_id(session, workspace_id=workspace_id, name=target.service)
-        if service_id is None:
-            service_id = _create_service(session, workspace_id=workspace_id, name=target.service)
-    config_id = crud.create_config(
+def lock_addresses(session: Session, *, workspace_id: int, targets: Sequence[Target]) -> None:
+    """Let one transaction at a time create these; many: let nobody else create anything."""
+    addresses = [f"{workspace_id}:{target}" for target in targets]
+    many = len(addresses) > MAX_ADDRESSES
+    crud.lock_addresses(
+        session, workspace_id=workspace_id, addresses=[] if many else addresses, alone=many
+    )
+
+
+def create(
+    session: Session, *, access: Access, targets: Sequence[Target]
+) -> dict[Target, tuple[int, bool]]:
+    """Create what is missing; return ids, and whether the environment is protected.
+
+    Raises UnknownEnvironment, TooManyServices.
+    """
+    made: dict[Target, tuple[int, bool]] = {}
+    for target in targets:
+        if isinstance(target, EnvironmentTarget):
+            name = target.environment
+            object_id = crud.create_environment(
+                session, workspace_id=access.workspace_id, name=name
+            )
+            made[target] = (object_id, False)
+    levels = [target for target in targets if isinstance(target, Level)]
+    if not levels:
+        return made
+    protected = hold(session, access=access, levels=levels)
+    _create_services(session, access.workspace_id, {level.service for level in levels} - {None})
+    ids = crud.create_configs(
         session,
-        workspace_id=workspace_id,
-        service_id=service_id,
-        environment_id=environment.id if environment else None,
+        workspace_id=access.workspace_id,
+        levels=levels,
         created_by=access.caller.user_id,
     )
-    return config_id, bool(environment and environment.protected)
+    made.update(
+        (level, (config_id, protected.get(level.environment, False)))
+        for level, config_id in zip(levels, ids, strict=True)
+    )
+    return made
 
 
-def _create_service(session: Session, *, workspace_id: int, name: str) -> int:
+def _create_services(session: Session, workspace_id: int, names: set[str | None]) -> None:
+    """Create the services that are new; raise TooManyServices."""
+    wanted = sorted(name for name in names if name is not None)
+    made = crud.create_services(session, workspace_id=workspace_id, names=wanted)
     limit = get_settings().max_services_per_workspace
-    if crud.count_services(session, workspace_id=workspace_id, limit=limit) >= limit:
+    if made and crud.count_services(session, workspace_id=workspace_id, limit=limit + 1) > limit:
         raise TooManyServices(limit)
-    return crud.create_service(session, workspace_id=workspace_id, name=name)
 
 
-def hold(session: Session, *, access: Access, level: Level) -> AnyRow | None:
-    """Keep a level's environment from being deleted; raise UnknownEnvironment without one."""
-    if level.environment is None:
-        return None
-    row = crud.hold_environment(session, workspace_id=access.workspace_id, name=level.environment)
-    if row is None:
-        raise UnknownEnvironment(level.environment, access.slug)
-    return row
+def hold(session: Session, *, access: Access, levels: Sequence[Level]) -> dict[str | None, bool]:
+    """Keep environments from being deleted; return which are protected.
+
+    Raises UnknownEnvironment.
+    """
+    names = sorted({level.environment for level in levels if level.environment is not None})
+    if not names:
+        return {}
+    rows = crud.hold_environments(session, workspace_id=access.workspace_id, names=names)
+    protected: dict[str | None, bool] = {row.name: row.protected for row in rows}
+    for name in names:
+        if name not in protected:
+            raise UnknownEnvironment(name, access.slug)
+    return protected
 
 
 def project(session: Session, *, access: Access, pending: Mapping[Target, Pending]) -> None:
     """Keep what stands beside the history in step with it, before the counter is taken."""
     stages = []
+    revived = []
     for target, one in pending.items():
         if isinstance(target, EnvironmentTarget):
             stages.append((target, one))
         elif one.stored.version and not one.stored.exists and one.edited.content is not None:
-            hold(session, access=access, level=target)
+            revived.append(target)
+    hold(session, access=access, levels=revived)
     if len(stages) > 1:  # names may change places
         ids = [one.stored.id for _, one in stages]
         crud.clear_names(session, environment_ids=ids)

@@ -212,25 +212,27 @@ def _lock(session: Session, *, access: Access, changes: Sequence[Change]) -> dic
     else:
         targets = [change.target for change in changes]
         found = kinds.find(session, workspace_id=workspace_id, targets=targets)
-    missing = {change.target: change for change in changes if change.target not in found}
-    for target in sorted(missing, key=str):
-        if not missing[target].creates:
-            raise kinds.missing(target, access.slug)
-        crud.lock_address(session, workspace_id=workspace_id, address=str(target))
-    if missing:
-        found |= kinds.find(session, workspace_id=workspace_id, targets=sorted(missing, key=str))
+    missing = [change for change in changes if change.target not in found]
+    for change in missing:
+        if not change.creates:
+            raise kinds.missing(change.target, access.slug)
+    new: list[Target] = sorted((change.target for change in missing), key=str)
+    if new:
+        kinds.lock_addresses(session, workspace_id=workspace_id, targets=new)
+        found |= kinds.find(session, workspace_id=workspace_id, targets=new)
     ids = sorted(found.values())
     rows = crud.lock_objects(session, ids=ids) if ids else []
     loader = _Loader(session, rows)
     by_id = {row.id: loader.stored(row) for row in rows}
+    new = [target for target in new if target not in found]
+    made = kinds.create(session, access=access, targets=new) if new else {}
     return {
-        target: by_id[found[target]] if target in found else _create(session, access, target)
+        target: by_id[found[target]] if target in found else _new(access, *made[target])
         for target in (change.target for change in changes)
     }
 
 
-def _create(session: Session, access: Access, target: Target) -> Stored:
-    object_id, protected = kinds.create(session, access=access, target=target)
+def _new(access: Access, object_id: int, protected: bool) -> Stored:
     return Stored(
         id=object_id,
         version=0,

@@ -117,6 +117,18 @@ class TooManyKeys(Invalid):
         super().__init__(f"A document may have {limit} keys at most.", loc=("body", "config"))
 
 
+class KeyNameTooLong(Invalid):
+    """A top-level member's name is longer than a key's may be."""
+
+    code, title = "key_name_too_long", "Key name too long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The name of a top-level member may have {limit} characters at most.",
+            loc=("body", "config"),
+        )
+
+
 class TooManyServices(Invalid):
     """The workspace is over MAX_SERVICES_PER_WORKSPACE."""
 

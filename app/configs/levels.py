@@ -16,6 +16,7 @@ from app.workspaces.names import (
 
 __all__ = [
     "GLOBAL",
+    "MAX_KEY",
     "RESERVED",
     "EnvironmentName",
     "EnvironmentQuery",
@@ -25,6 +26,9 @@ __all__ = [
     "check_name",
     "check_service",
 ]
+
+MAX_KEY = 255
+"""Characters of a key's name."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -52,7 +52,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         "token": {
             "type": "oauth2",
             "flows": {"password": {"tokenUrl": "auth/login", "scopes": {}}},
-        }
+        },
+        "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
-    document["security"] = [{"token": []}, {}]
+    document["security"] = [{"token": []}, {"api_key": []}, {}]
     return document

@@ -14,6 +14,9 @@ from app.configs.values import is_unset
 
 Spelling = tuple[str, ...]
 
+MAX_STEPS = 100
+"""Dots of a name that lead somewhere; what follows is taken literally."""
+
 
 @dataclass(slots=True)
 class Node:
@@ -83,7 +86,7 @@ def combine(documents: Sequence[Mapping[str, Any]]) -> Node:
 def _combine(node: Node, document: Mapping[str, Any], path: Spelling, level: int) -> None:
     """Put the members of an object below a node; literal spellings come last and win."""
     for name in sorted(document, key=lambda name: "." in name):
-        steps = name.split(".")
+        steps = name.split(".", MAX_STEPS)
         spelling = (*path, name)
         _put(_descend(node, steps[:-1], level), steps[-1], document[name], spelling, level)
 
@@ -134,9 +137,20 @@ def _hidden(old: Node | None, level: int) -> list[tuple[int, Any]]:
 
 
 def _plain(node: Node) -> Any:
+    """Return what stands at a node, addresses written as nested objects."""
     if node.members is None:
         return node.value
-    return {step: _plain(below) for step, below in node.members.items()}
+    whole: dict[str, Any] = {}
+    todo: list[tuple[dict[str, Any], Node]] = [(whole, node)]
+    while todo:
+        into, above = todo.pop()
+        for step, below in (above.members or {}).items():
+            if below.members is None:
+                into[step] = below.value
+            else:
+                into[step] = {}
+                todo.append((into[step], below))
+    return whole
 
 
 def _is_nested(spelling: Spelling) -> bool:
@@ -150,7 +164,7 @@ def render(root: Node) -> dict[str, Any]:
     that a service finds it whichever way it looks.
     """
     document: dict[str, Any] = {}
-    for below in _leaves(root):
+    for _, below in _leaves(root):
         value = {} if below.members is not None else below.value
         _place(document, below.spelling, value)
         if below.nested is not None:
@@ -158,13 +172,18 @@ def render(root: Node) -> dict[str, Any]:
     return document
 
 
-def _leaves(node: Node) -> Iterator[Node]:
-    """Yield the nodes below that have a value, empty objects that a document names included."""
-    for below in (node.members or {}).values():
-        if below.members is None or (not below.members and below.spelling):
-            yield below
-        else:
-            yield from _leaves(below)
+def _leaves(root: Node) -> Iterator[tuple[Spelling, Node]]:
+    """Yield, with their addresses, the nodes that have a value, or are an empty object.
+
+    Without recursion: a dotted name may lead deeper than the stack goes.
+    """
+    todo: list[tuple[Spelling, Node]] = [((), root)]
+    while todo:
+        address, node = todo.pop()
+        if node.members:
+            todo += [((*address, step), node.members[step]) for step in reversed(node.members)]
+        elif node.members is None or node.spelling:
+            yield address, node
 
 
 def _place(document: dict[str, Any], path: Spelling, value: Any) -> None:
@@ -180,17 +199,15 @@ def _place(document: dict[str, Any], path: Spelling, value: Any) -> None:
 
 def origins(documents: Sequence[Mapping[str, Any]]) -> list[Origin]:
     """Return, for every value of the merged document, its address and where it comes from."""
-    return list(_origins(combine(documents), ()))
-
-
-def _origins(node: Node, path: Spelling) -> Iterator[Origin]:
-    for step, below in (node.members or {}).items():
-        address = (*path, step)
-        if below.members:
-            yield from _origins(below, address)
-        elif below.members is None or below.spelling:
-            value = {} if below.members is not None else below.value
-            yield Origin(".".join(address), value, below.level, below.hidden)
+    return [
+        Origin(
+            ".".join(address),
+            {} if node.members is not None else node.value,
+            node.level,
+            node.hidden,
+        )
+        for address, node in _leaves(combine(documents))
+    ]
 
 
 def spelled_twice(document: Mapping[str, Any]) -> list[str]:

@@ -5,11 +5,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from app.configs.levels import EnvironmentName, ServiceName
+from app.configs.levels import MAX_KEY, EnvironmentName, ServiceName
 from app.configs.values import ValueType
 from app.core.schemas import MAX_ID, Message, Strict, storable
-
-MAX_KEY = 255
 
 
 def check_key(name: str) -> str:

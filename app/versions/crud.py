@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow, AnySelect
@@ -88,4 +88,63 @@ def list_numbers(session: Session, *, object_id: int) -> list[int]:
             .where(Version.object_id == object_id, Version.content.is_not(None))
             .order_by(Version.version)
         )
+    )
+
+
+_PRUNE = text(
+    """
+    WITH old AS (
+        SELECT v.id FROM objects AS o
+        JOIN versions AS v ON v.object_id = o.id AND v.version <= o.version - :keep
+        WHERE o.version > :keep AND NOT (
+            o.checksum IS NULL AND v.version = (
+                SELECT max(version) FROM versions
+                WHERE object_id = o.id AND content IS NOT NULL
+            )
+        )
+        LIMIT :limit
+        FOR UPDATE OF o SKIP LOCKED
+    ), gone AS (
+        DELETE FROM versions USING old WHERE versions.id = old.id
+        RETURNING versions.object_id, versions.version
+    ), newest AS (
+        SELECT object_id, max(version) AS version FROM gone GROUP BY object_id
+    ), moved AS (
+        UPDATE objects AS o SET history_from = greatest(o.history_from, next.revision)
+        FROM newest JOIN versions AS next
+            ON next.object_id = newest.object_id AND next.version = newest.version + 1
+        WHERE o.id = newest.object_id
+    )
+    SELECT count(*) FROM gone
+    """
+)
+
+_PRUNE_KEYS = text(
+    """
+    WITH old AS (
+        SELECT v.id FROM keys AS k
+        JOIN key_versions AS v ON v.key_id = k.id AND v.version <= k.version - :keep
+        WHERE k.version > :keep AND NOT (
+            k.value IS NULL AND v.version = (
+                SELECT max(version) FROM key_versions WHERE key_id = k.id AND value IS NOT NULL
+            )
+        )
+        LIMIT :limit
+    ), gone AS (
+        DELETE FROM key_versions USING old WHERE key_versions.id = old.id RETURNING 1
+    )
+    SELECT count(*) FROM gone
+    """
+)
+
+
+def prune(session: Session, *, keep: int, limit: int) -> int:
+    """Delete up to `limit` versions beyond the newest `keep` of each object and key.
+
+    Never the current one, nor the last with content of what is deleted: a restore needs it.
+    Objects remember since which revision their history is whole. Returns how many went.
+    """
+    values = {"keep": keep, "limit": limit}
+    return sum(
+        int(session.execute(statement, values).scalar_one()) for statement in (_PRUNE, _PRUNE_KEYS)
     )

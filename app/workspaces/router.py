@@ -1,7 +1,5 @@
 """`/api/v1/workspaces`: workspaces, their members and their services."""
 
-
-
 from fastapi import APIRouter
 
 from app.auth.deps import AnyCaller

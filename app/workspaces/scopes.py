@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Protocol
@@ -28,12 +29,16 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """What an API key may do, and where. Patterns know `*`; no addresses: from anywhere."""
+    """What an API key may do, where, from where and until when.
+
+    Patterns know `*`; no addresses: from anywhere; `until` None: for ever.
+    """
 
     actions: frozenset[Permission]
     services: tuple[str, ...] = (ANY,)
     environments: tuple[str, ...] = (ANY,)
     addresses: tuple[str, ...] = ()
+    until: datetime | None = None
 
     @classmethod
     def of(cls, key: ApiKey) -> "Scopes":
@@ -43,6 +48,7 @@ class Scopes:
             tuple(key.services),
             tuple(key.environments),
             tuple(key.addresses),
+            key.expires_at,
         )
 
     @property
@@ -61,6 +67,7 @@ class Scopes:
             and (ANY in self.services or set(other.services) <= set(self.services))
             and (ANY in self.environments or set(other.environments) <= set(self.environments))
             and (not self.addresses or _confined(other.addresses, self.addresses))
+            and (self.until is None or (other.until is not None and other.until <= self.until))
         )
 
     def admits(self, address: str | None) -> bool:
