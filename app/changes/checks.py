@@ -43,10 +43,11 @@ Check = Callable[[Session, Access, Mapping[Target, Pending]], None]
 
 
 def protection(_session: Session, access: Access, pending: Mapping[Target, Pending]) -> None:
-    """Refuse changes in protected environments without the right to publish (403)."""
+    """Refuse changes in and of protected environments without the right to publish (403)."""
+    if access.allows(Permission.PUBLISH):
+        return
     for target, one in pending.items():
-        protected = isinstance(target, Level) and one.stored.protected
-        if protected and not access.allows(Permission.PUBLISH):
+        if one.stored.protected:
             raise ProtectedEnvironment(target.environment or "")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Text, bindparam, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.changes.plan import StoredKey
@@ -21,6 +21,29 @@ LOCKED = (
     Config.created_by,
     func.coalesce(Environment.protected, False).label("protected"),
 )
+
+PASSED = (
+    select(
+        func.pg_advisory_xact_lock_shared(
+            func.hashtextextended(func.concat("gate:", bindparam("workspace_id")), 0)
+        ).cast(Text)
+    )
+    .scalar_subquery()
+    .is_not(None)
+)
+"""True, once this transaction is through the workspace's gate (see `close_gate`)."""
+
+
+def pass_gate(session: Session, *, workspace_id: int) -> None:
+    """Wait while somebody puts the whole workspace back."""
+    session.execute(select(PASSED), {"workspace_id": workspace_id})
+
+
+def close_gate(session: Session, *, workspace_id: int) -> None:
+    """Wait for the changes that are under way, and hold up those to come until the end."""
+    gate = func.hashtextextended(f"gate:{workspace_id}", 0)
+    session.execute(select(func.pg_advisory_xact_lock(gate)))
+
 
 FIND_CONFIGS = text(
     """
@@ -82,7 +105,7 @@ def _locked() -> AnySelect:
     return (
         select(*LOCKED)
         .outerjoin(Config, Config.id == Object.id)
-        .outerjoin(Environment, Environment.id == Config.environment_id)
+        .outerjoin(Environment, Environment.id == func.coalesce(Config.environment_id, Object.id))
         .with_for_update(of=Object)
     )
 
@@ -98,13 +121,13 @@ def _lock_config(*, service: bool, environment: bool) -> AnySelect:
         select(*LOCKED)
         .join(Config, Config.id == Object.id)
         .outerjoin(Environment, Environment.id == Config.environment_id)
-        .where(at_level(service=service, environment=environment))
+        .where(at_level(service=service, environment=environment), PASSED)
         .with_for_update(of=Object)
     )
 
 
 def lock_config(session: Session, *, workspace_id: int, level: Level) -> AnyRow | None:
-    """Find and lock one config in one statement."""
+    """Find and lock one config in one statement, behind the gate."""
     return (
         session.connection()
         .execute(_lock_config(**shape(level)), level_values(workspace_id, level))

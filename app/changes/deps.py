@@ -25,6 +25,22 @@ async def get_precondition(
     return Precondition(etags=tags(if_match), must_not_exist=if_none_match is not None)
 
 
+class PreconditionUnsupported(Invalid):
+    """The call is about many objects: a condition on one does not fit."""
+
+    code, title = "precondition_unsupported", "Precondition unsupported"
+
+
+async def refuse_precondition(if_match: IfMatch = None, if_none_match: IfNoneMatch = None) -> None:
+    """Refuse headers that would say nothing here."""
+    if if_match is not None or if_none_match is not None:
+        raise PreconditionUnsupported(
+            "If-Match and If-None-Match do not fit a call about many objects.",
+            loc=("header", "If-Match"),
+        )
+
+
+NoPreconditions = Depends(refuse_precondition)
 Preconditions = Annotated[Precondition, Depends(get_precondition)]
 
 MessageQuery = Annotated[Message | None, Query(description="Why, for the history")]

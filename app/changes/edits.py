@@ -209,11 +209,12 @@ def unset_key(name: str, *, precondition: Precondition = Precondition()) -> KeyO
     return set_key(name, {UNSET: True}, precondition=precondition)
 
 
-def roll_back_key(name: str, old: AnyRow) -> KeyOperation:
+def roll_back_key(name: str, old: AnyRow, *, precondition: Precondition) -> KeyOperation:
     """Return the operation that gives a key the value of an old version of it."""
     return set_key(
         name,
         json.loads(old.value),
+        precondition=precondition,
         value_type=old.value_type,
         is_active=old.is_active,
         action=Action.ROLLBACK,

@@ -39,7 +39,7 @@ def key_rows(stored: Stored, edited: Edited) -> list[KeyRow]:
         if (row := _set(stored.id, known.get(name), edited, name, value)) is not None
     ]
     for name, key in known.items():
-        if name not in document and key.exists:
+        if name not in document and (key.exists or name in edited.wishes):
             row = _left_out(stored.id, key, edited)
             if row is not None:
                 rows.append(row)
@@ -97,7 +97,7 @@ def _left_out(config_id: int, key: StoredKey, edited: Edited) -> KeyRow | None:
     value_type = wish.value_type or kept
     description = wish.description if wish.description is not None else key.description
     before = (key.is_active, key.checksum, key.value_type, key.description)
-    if before == (False, checksum, value_type, description):
+    if before == (False, checksum, value_type, description) or (parked is None and not key.exists):
         return None
     return KeyRow(
         id=key.id,

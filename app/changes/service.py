@@ -199,8 +199,9 @@ def _key_items(one: Pending) -> list[writing.KeyItem]:
 def _lock(session: Session, *, access: Access, changes: Sequence[Change]) -> dict[Target, Stored]:
     """Lock everything that is touched, creating what may be created.
 
-    Addresses of new objects come first, in order, then objects by ascending id, so that no
-    two commits wait for each other in a circle.
+    The workspace's gate comes first (restoring a workspace closes it), then addresses of new
+    objects, in order, then objects by ascending id, so that no two commits wait for each other
+    in a circle.
     """
     workspace_id = access.workspace_id
     first = changes[0].target
@@ -210,6 +211,7 @@ def _lock(session: Session, *, access: Access, changes: Sequence[Change]) -> dic
             return {first: _Loader(session, [row]).stored(row)}
         found: dict[Target, int] = {}
     else:
+        crud.pass_gate(session, workspace_id=workspace_id)
         targets = [change.target for change in changes]
         found = kinds.find(session, workspace_id=workspace_id, targets=targets)
     missing = [change for change in changes if change.target not in found]

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from app.changes.deps import NoPreconditions
 from app.changesets import service
 from app.changesets.schemas import ChangeSet, ChangeSetRead
 from app.core.answers import answer
@@ -14,7 +15,12 @@ from app.workspaces.deps import WriteAccess
 router = APIRouter(prefix="/api/v1/changes", tags=["keys"], route_class=Route)
 
 
-@router.post("", response_model=ChangeSetRead, responses=problems(401, 403, 404, 409, 412, 415))
+@router.post(
+    "",
+    response_model=ChangeSetRead,
+    responses=problems(401, 403, 404, 409, 412, 415),
+    dependencies=[NoPreconditions],
+)
 def apply_changes(
     body: ChangeSet, session: SessionDep, access: WriteAccess, _: Idempotent
 ) -> Response:

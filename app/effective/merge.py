@@ -12,27 +12,48 @@ from typing import Any
 
 from app.configs.values import is_unset
 
-Spelling = tuple[str, ...]
+Path = tuple[str, ...]
 
 MAX_STEPS = 100
 """Dots of a name that lead somewhere; what follows is taken literally."""
 
 
+MISSING: Any = object()
+
+
 @dataclass(slots=True)
 class Node:
-    """What the levels say of one address: a value, or an object with members below.
+    """What the levels say of one address: a value, objects, and what lies below it.
 
-    `spelling` is the path in the narrowest document that has it, `level` that document's place
-    in the list, `nested` the path of a wider document that spells it member by member. `hidden`
-    are the values that narrower levels replaced, widest first, as (level, value).
+    `places` are the paths under which documents have the value, the narrowest first; `objects`
+    those under which they have an object. What lies below may belong to such an object, or be
+    spelled by a dotted name; `log` and `log.file` may both have a value. `level` is the
+    narrowest document's place in the list. `hidden` are the values that narrower levels
+    replaced, widest first, as (level, value).
     """
 
-    spelling: Spelling
-    level: int
-    value: Any = None
-    members: dict[str, "Node"] | None = None
-    nested: Spelling | None = None
+    level: int = 0
+    value: Any = MISSING
+    places: list[Path] = field(default_factory=list)
+    objects: list[Path] = field(default_factory=list)
+    members: dict[str, "Node"] = field(default_factory=dict)
     hidden: list[tuple[int, Any]] = field(default_factory=list)
+
+    def hide(self, level: int) -> None:
+        """Remember what a narrower level is about to replace."""
+        if self.level == level:  # the same document spells the address twice
+            return
+        if self.value is not MISSING:
+            self.hidden.append((self.level, self.value))
+        elif self.objects:
+            self.hidden.append((self.level, _plain(self)))
+
+    def clear(self) -> None:
+        """Take away the value, and the objects with all that belongs to them."""
+        self.value, self.places = MISSING, []
+        objects, self.objects = self.objects, []
+        if objects:
+            _drop(self, tuple(objects))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +67,7 @@ class Origin:
 
 
 def merge(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merge documents, widest level first; the result shares no object with them."""
+    """Merge documents, widest level first; they are left as they are."""
     if any(map(has_dotted_names, documents)):
         return render(combine(documents))
     merged: dict[str, Any] = {}
@@ -77,75 +98,80 @@ def _merge_plain(into: dict[str, Any], document: Mapping[str, Any]) -> None:
 
 def combine(documents: Sequence[Mapping[str, Any]]) -> Node:
     """Return the tree of addresses of all documents, widest level first."""
-    root = Node((), 0, members={})
+    root = Node()
     for level, document in enumerate(documents):
         _combine(root, document, (), level)
     return root
 
 
-def _combine(node: Node, document: Mapping[str, Any], path: Spelling, level: int) -> None:
+def _combine(node: Node, document: Mapping[str, Any], path: Path, level: int) -> None:
     """Put the members of an object below a node; literal spellings come last and win."""
     for name in sorted(document, key=lambda name: "." in name):
         steps = name.split(".", MAX_STEPS)
-        spelling = (*path, name)
-        _put(_descend(node, steps[:-1], level), steps[-1], document[name], spelling, level)
+        if is_unset(document[name]):
+            _unset(node, steps)
+            continue
+        at = node
+        for step in steps:
+            at = at.members.setdefault(step, Node(level))
+        _put(at, document[name], (*path, name), level)
 
 
-def _descend(node: Node, steps: Sequence[str], level: int) -> Node:
-    """Go down by the steps of a dotted name, making objects on the way."""
-    for step in steps:
-        assert node.members is not None
-        below = node.members.get(step)
-        if below is None or below.members is None:
-            below = Node((), level, members={}, hidden=_hidden(below, level))
-            node.members[step] = below
-        node = below
-    return node
+def _unset(node: Node, steps: Sequence[str]) -> None:
+    """Take away what is inherited at an address; nothing comes into being by it."""
+    *above, last = steps
+    for step in above:
+        if step not in node.members:
+            return
+        node = node.members[step]
+    node.members.pop(last, None)
 
 
-def _put(parent: Node, step: str, value: Any, spelling: Spelling, level: int) -> None:
-    assert parent.members is not None
-    old = parent.members.get(step)
-    if is_unset(value):
-        parent.members.pop(step, None)
-        return
+def _put(node: Node, value: Any, path: Path, level: int) -> None:
     if isinstance(value, dict):
-        if old is None or old.members is None:
-            old = Node(spelling, level, members={}, hidden=_hidden(old, level))
-            parent.members[step] = old
-        old.spelling, old.level = spelling, level
-        _combine(old, value, spelling, level)
+        if node.value is not MISSING:
+            node.hide(level)
+            node.value, node.places = MISSING, []
+        node.objects = [path, *(place for place in node.objects if place != path)]
+        node.level = level
+        _combine(node, value, path, level)
         return
-    nested = None
-    if old is not None and old.members is None:
-        nested = old.nested or (old.spelling if _is_nested(old.spelling) else None)
-    parent.members[step] = Node(
-        spelling,
-        level,
-        value=value,
-        nested=nested if nested != spelling else None,
-        hidden=_hidden(old, level),
-    )
+    node.hide(level)
+    wider = [place for place in node.places if place != path and "." not in place[-1]]
+    node.clear()
+    node.value, node.places, node.level = value, [path, *wider], level
 
 
-def _hidden(old: Node | None, level: int) -> list[tuple[int, Any]]:
-    if old is None:
-        return []
-    if old.level == level:  # the same document spells the address twice
-        return old.hidden
-    return [*old.hidden, (old.level, _plain(old))]
+def _drop(root: Node, objects: tuple[Path, ...]) -> None:
+    """Take away what belongs to objects, below a node; dotted names beside them stay."""
+    order = [root]
+    for node in order:
+        order.extend(node.members.values())
+    for node in reversed(order):
+        node.members = {step: below for step, below in node.members.items() if _is_said(below)}
+        if node is not root:
+            node.places = [one for one in node.places if not _within(one, objects)]
+            node.objects = [one for one in node.objects if not _within(one, objects)]
+            if not node.places:
+                node.value = MISSING
 
 
-def _plain(node: Node) -> Any:
-    """Return what stands at a node, addresses written as nested objects."""
-    if node.members is None:
-        return node.value
+def _within(path: Path, objects: tuple[Path, ...]) -> bool:
+    return any(path[: len(one)] == one for one in objects)
+
+
+def _is_said(node: Node) -> bool:
+    return node.value is not MISSING or bool(node.objects) or bool(node.members)
+
+
+def _plain(root: Node) -> dict[str, Any]:
+    """Return what lies below a node, addresses written as nested objects."""
     whole: dict[str, Any] = {}
-    todo: list[tuple[dict[str, Any], Node]] = [(whole, node)]
+    todo = [(whole, root)]
     while todo:
         into, above = todo.pop()
-        for step, below in (above.members or {}).items():
-            if below.members is None:
+        for step, below in above.members.items():
+            if below.value is not MISSING:
                 into[step] = below.value
             else:
                 into[step] = {}
@@ -153,40 +179,59 @@ def _plain(node: Node) -> Any:
     return whole
 
 
-def _is_nested(spelling: Spelling) -> bool:
-    return len(spelling) > 1 and not any("." in name for name in spelling)
-
-
 def render(root: Node) -> dict[str, Any]:
-    """Write a tree as an object, each value where its narrowest level spells it.
+    """Write a tree as an object, each value where its narrowest level has it.
 
-    Where that is a dotted name and a wider level has it nested, it stands in both places, so
-    that a service finds it whichever way it looks.
+    Where that is a dotted name and a wider level has it in an object, or an object is spelled
+    both ways, it stands in both places, so that a service finds it whichever way it looks.
     """
     document: dict[str, Any] = {}
-    for _, below in _leaves(root):
-        value = {} if below.members is not None else below.value
-        _place(document, below.spelling, value)
-        if below.nested is not None:
-            _place(document, below.nested, value)
+    for found in _walk(root):
+        for path in found.node.objects if not found.node.members else ():
+            _place(document, path, {})
+        for path in found.paths():
+            _place(document, path, found.node.value)
     return document
 
 
-def _leaves(root: Node) -> Iterator[tuple[Spelling, Node]]:
-    """Yield, with their addresses, the nodes that have a value, or are an empty object.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A node, its address, and the objects around it that are spelled more than one way."""
+
+    node: Node
+    address: Path
+    around: tuple[Node, ...]
+
+    def paths(self) -> dict[Path, None]:
+        """Return all paths under which the value stands: its own, and through objects around."""
+        found = dict.fromkeys(self.node.places)
+        for path in self.node.places:
+            for node in self.around:
+                own = next((one for one in node.objects if path[: len(one)] == one), None)
+                if own is not None:
+                    found |= {(*place, *path[len(own) :]): None for place in node.objects}
+        return found
+
+
+def _walk(root: Node) -> Iterator[_Found]:
+    """Yield the nodes that say something, outer ones first.
 
     Without recursion: a dotted name may lead deeper than the stack goes.
     """
-    todo: list[tuple[Spelling, Node]] = [((), root)]
+    todo = [_Found(root, (), ())]
     while todo:
-        address, node = todo.pop()
-        if node.members:
-            todo += [((*address, step), node.members[step]) for step in reversed(node.members)]
-        elif node.members is None or node.spelling:
-            yield address, node
+        found = todo.pop()
+        node = found.node
+        if node.value is not MISSING or node.objects:
+            yield found
+        around = (*found.around, node) if len(node.objects) > 1 else found.around
+        todo += [
+            _Found(node.members[step], (*found.address, step), around)
+            for step in reversed(node.members)
+        ]
 
 
-def _place(document: dict[str, Any], path: Spelling, value: Any) -> None:
+def _place(document: dict[str, Any], path: Path, value: Any) -> None:
     for name in path[:-1]:
         below = document.get(name)
         if not isinstance(below, dict):
@@ -201,18 +246,19 @@ def origins(documents: Sequence[Mapping[str, Any]]) -> list[Origin]:
     """Return, for every value of the merged document, its address and where it comes from."""
     return [
         Origin(
-            ".".join(address),
-            {} if node.members is not None else node.value,
-            node.level,
-            node.hidden,
+            ".".join(found.address),
+            {} if found.node.value is MISSING else found.node.value,
+            found.node.level,
+            found.node.hidden,
         )
-        for address, node in _leaves(combine(documents))
+        for found in _walk(combine(documents))
+        if found.node.value is not MISSING or not found.node.members
     ]
 
 
 def spelled_twice(document: Mapping[str, Any]) -> list[str]:
     """Return the addresses that one document spells more than one way."""
-    seen: dict[str, Spelling] = {}
+    seen: dict[str, Path] = {}
     twice: dict[str, None] = {}
     for address, spelling in _spellings(document, ()):
         if seen.setdefault(address, spelling) != spelling:
@@ -220,16 +266,13 @@ def spelled_twice(document: Mapping[str, Any]) -> list[str]:
     return list(twice)
 
 
-def _spellings(document: Mapping[str, Any], path: Spelling) -> Iterator[tuple[str, Spelling]]:
+def _spellings(document: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Path]]:
     for name, value in document.items():
         spelling = (*path, name)
         if isinstance(value, dict) and value and not is_unset(value):
             yield from _spellings(value, spelling)
         else:
             yield ".".join(spelling), spelling
-
-
-MISSING: Any = object()
 
 
 def look_up(document: Mapping[str, Any], key: str) -> Any:

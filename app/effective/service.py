@@ -1,5 +1,6 @@
 """The config as a service sees it: the levels that reach it, merged."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
 
 VERSION_LENGTH = 16
+DOTTED_NAME = re.compile(r'\.[^"]*":')
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ class Effective:
     @cached_property
     def as_stored(self) -> bool:
         """Say whether the one document there is is the answer, as it was written."""
-        return len(self.present) == 1 and UNSET not in (self.present[0].content or "")
+        if len(self.present) > 1 or UNSET in (self.present[0].content or ""):
+            return False
+        dotted = DOTTED_NAME.search(self.present[0].content or "")
+        return not dotted or not merge.spelled_twice(self.documents[0])
 
     @cached_property
     def content(self) -> str:

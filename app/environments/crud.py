@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, literal, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.configs.crud import within
-from app.models import ApiKey, Environment
+from app.models import Environment
 from app.workspaces.scopes import ANY, Scopes
 
 
@@ -35,12 +35,3 @@ def get_environment(session: Session, *, environment_id: int) -> Environment:
         .where(Environment.id == environment_id)
         .execution_options(populate_existing=True)
     ).scalar_one()
-
-
-def rename_in_scopes(session: Session, *, workspace_id: int, old: str, new: str) -> None:
-    """Let API keys that name an environment go on naming it."""
-    session.execute(
-        update(ApiKey)
-        .where(ApiKey.workspace_id == workspace_id, literal(old) == func.any(ApiKey.environments))
-        .values(environments=func.array_replace(ApiKey.environments, old, new))
-    )

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from app.changes.deps import Preconditions
 from app.configs.levels import EnvironmentName
 from app.core.pagination import after, next_cursor
 from app.core.routing import Route, SessionDep
@@ -20,7 +21,7 @@ from app.workspaces.deps import AdminAccess, ReadAccess, Waited
 router = APIRouter(prefix="/environments", tags=["environments"], route_class=Route)
 
 READ = problems(401, 403, 404, 410)
-WRITE = problems(401, 403, 404, 409, 415)
+WRITE = problems(401, 403, 404, 409, 412, 415)
 
 
 @router.get("", response_model=EnvironmentList, responses=READ, dependencies=[Waited])
@@ -52,14 +53,20 @@ def create_environment(
 
 @router.patch("/{name}", response_model=EnvironmentRead, responses=WRITE)
 def update_environment(
-    name: EnvironmentName, body: EnvironmentUpdate, session: SessionDep, access: AdminAccess
+    name: EnvironmentName,
+    body: EnvironmentUpdate,
+    session: SessionDep,
+    access: AdminAccess,
+    precondition: Preconditions,
 ) -> object:
     """Rename, describe or protect an environment. Configs, history and grants stay with it."""
-    return service.update(session, access=access, name=name, change=body)
+    return service.update(session, access=access, name=name, change=body, precondition=precondition)
 
 
 @router.delete("/{name}", status_code=204, responses=WRITE)
-def delete_environment(name: EnvironmentName, session: SessionDep, access: AdminAccess) -> Response:
+def delete_environment(
+    name: EnvironmentName, session: SessionDep, access: AdminAccess, precondition: Preconditions
+) -> Response:
     """Delete an environment in which there are no configs."""
-    service.delete(session, access=access, name=name)
+    service.delete(session, access=access, name=name, precondition=precondition)
     return Response(status_code=204)

@@ -5,13 +5,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.changes import edits
-from app.changes.plan import Change, Edited, EnvironmentTarget, Stored
+from app.changes.plan import Change, Edited, EnvironmentTarget, Precondition, Stored
 from app.changes.service import apply
 from app.configs.errors import EnvironmentExists, EnvironmentNotFound
 from app.environments import crud
 from app.environments.schemas import EnvironmentCreate, EnvironmentUpdate
 from app.models import Environment
+from app.workspaces import crud as workspaces_crud
 from app.workspaces.deps import Access
+from app.workspaces.permissions import Permission
 
 
 def create(session: Session, *, access: Access, new: EnvironmentCreate) -> Environment:
@@ -28,12 +30,19 @@ def create(session: Session, *, access: Access, new: EnvironmentCreate) -> Envir
 
 
 def update(
-    session: Session, *, access: Access, name: str, change: EnvironmentUpdate
+    session: Session,
+    *,
+    access: Access,
+    name: str,
+    change: EnvironmentUpdate,
+    precondition: Precondition,
 ) -> Environment:
     """Change an environment; a new name keeps id, history and grants.
 
-    Raises EnvironmentNotFound, EnvironmentExists.
+    Raises EnvironmentNotFound, EnvironmentExists, OutsideScope.
     """
+    if change.name is not None:
+        access.require(Permission.ADMIN, EnvironmentTarget(change.name))
     said = change.model_dump(exclude_unset=True, exclude={"message"})
 
     def merged(content: dict[str, Any]) -> dict[str, Any]:
@@ -41,18 +50,19 @@ def update(
 
     target = EnvironmentTarget(name)
     edit = edits.transform(merged, missing=EnvironmentNotFound(name, access.slug))
-    environment = _commit(session, access, Change(target, edit), change.message)
+    environment = _commit(session, access, Change(target, edit, precondition), change.message)
     if environment.name != name:
-        crud.rename_in_scopes(
+        workspaces_crud.rename_in_scopes(
             session, workspace_id=access.workspace_id, old=name, new=environment.name
         )
     return environment
 
 
-def delete(session: Session, *, access: Access, name: str) -> None:
+def delete(session: Session, *, access: Access, name: str, precondition: Precondition) -> None:
     """Delete an environment without configs; raises EnvironmentNotFound, EnvironmentInUse."""
     edit = edits.remove(missing=EnvironmentNotFound(name, access.slug))
-    apply(session, access=access, changes=[Change(EnvironmentTarget(name), edit)])
+    change = Change(EnvironmentTarget(name), edit, precondition)
+    apply(session, access=access, changes=[change])
 
 
 def _commit(session: Session, access: Access, change: Change, message: str | None) -> Environment:

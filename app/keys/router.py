@@ -194,10 +194,12 @@ def list_versions(
         limit=size,
         offset=0 if cursor else (page - 1) * size,
     )
+    total = crud.count_versions(session, key_id=key_id)
     access.count_read("key", f"{key_id} versions")
     return answer(
         {
-            "total": crud.count_versions(session, key_id=key_id),
+            "total": total,
+            "total_capped": total >= TOTAL_CAP,
             "page": page,
             "page_size": size,
             "versions": [presenters.version(row) for row in rows],
@@ -208,7 +210,12 @@ def list_versions(
 
 @router.post("/versions/rollback/{key_id}", response_model=KeyRead, responses=WRITE)
 def roll_back_key(
-    key_id: Id, body: KeyRollback, session: SessionDep, access: WriteAccess, _: Idempotent
+    key_id: Id,
+    body: KeyRollback,
+    session: SessionDep,
+    access: WriteAccess,
+    precondition: Preconditions,
+    _: Idempotent,
 ) -> Response:
     """Give a key the value of an old version: makes a new one, also of a deleted key."""
     written = service.roll_back(
@@ -217,5 +224,6 @@ def roll_back_key(
         key_id=key_id,
         version=body.target_version,
         message=body.rollback_reason,
+        precondition=precondition,
     )
     return answer(written.members, etag=written.etag)

@@ -150,6 +150,7 @@ class KeyVersionList(BaseModel):
     """A page of versions, newest first."""
 
     total: int
+    total_capped: bool
     page: int
     page_size: int
     versions: list[KeyVersionRead]

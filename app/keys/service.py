@@ -93,7 +93,13 @@ def delete(session: Session, *, access: Access, key_id: int, precondition: Preco
 
 
 def roll_back(
-    session: Session, *, access: Access, key_id: int, version: int, message: str | None
+    session: Session,
+    *,
+    access: Access,
+    key_id: int,
+    version: int,
+    message: str | None,
+    precondition: Precondition,
 ) -> Written:
     """Give a key the value of an old version, also if it is deleted; raises VersionNotFound."""
     row = require_key(session, access=access, key_id=key_id, deleted=True)
@@ -103,7 +109,7 @@ def roll_back(
         raise VersionNotFound(level, row.Key.name)
     if old.value is None:
         raise VersionEmpty(version)
-    operation = edits.roll_back_key(row.Key.name, old)
+    operation = edits.roll_back_key(row.Key.name, old, precondition=precondition)
     return _commit(session, access, level, row.Key.name, operation, message)
 
 
@@ -209,7 +215,8 @@ def effective_item(
     if row is None:
         raise KeyNotFound(name, effective.level, access.slug)
     members = presenters.effective_item(row, name=name, value=value, level=effective.level)
-    return members, f'"e{json.checksum(value)[:VERSION_LENGTH]}"'
+    tag = json.checksum([value, row.id, row.version])[:VERSION_LENGTH]
+    return members, f'"e{tag}"'
 
 
 def _prefixes(name: str) -> list[str]:

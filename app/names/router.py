@@ -31,10 +31,10 @@ def create_name(
     _: Idempotent,
 ) -> Response:
     """Store the first version of a document."""
-    members = service.create(
+    written = service.create(
         session, access=access, name=body.name, data=body.data, precondition=precondition
     )
-    return answer(members, status=201)
+    return answer(written.members, etag=written.etag, status=201)
 
 
 @router.put("/{name}", response_model=NameRead, responses=WRITE)
@@ -46,10 +46,10 @@ def replace_name(
     precondition: Preconditions,
 ) -> Response:
     """Store the next version of a document."""
-    members = service.replace(
+    written = service.replace(
         session, access=access, name=name, data=body.data, precondition=precondition
     )
-    return answer(members)
+    return answer(written.members, etag=written.etag)
 
 
 @router.get("/{name}", response_model=NameRead, responses=READ, dependencies=[Waited])

@@ -1,11 +1,12 @@
 """Versioned names: a service's document for all environments, in the words of surface D."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.changes import edits
-from app.changes.plan import Change, Edit, Edited, Precondition, Stored
+from app.changes.plan import Change, Edit, Edited, Precondition, Stored, document_etag
 from app.changes.service import apply
 from app.configs import crud
 from app.configs.errors import ConfigExists, ConfigNotFound, VersionNotFound
@@ -17,9 +18,17 @@ from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document as the wire has it after a write, and its tag."""
+
+    members: dict[str, Any]
+    etag: str
+
+
 def create(
     session: Session, *, access: Access, name: str, data: dict[str, Any], precondition: Precondition
-) -> dict[str, Any]:
+) -> Written:
     """Create a document, or revive a deleted one; raises ConfigExists."""
     level = Level.of(name, None)
 
@@ -33,14 +42,14 @@ def create(
 
 def replace(
     session: Session, *, access: Access, name: str, data: dict[str, Any], precondition: Precondition
-) -> dict[str, Any]:
+) -> Written:
     """Replace a document; raises ConfigNotFound."""
     level = Level.of(name, None)
     edit: Edit = edits.transform(lambda _: data, missing=ConfigNotFound(level, access.slug))
     return _commit(session, access, Change(level, edit, precondition))
 
 
-def _commit(session: Session, access: Access, change: Change) -> dict[str, Any]:
+def _commit(session: Session, access: Access, change: Change) -> Written:
     level = change.target
     assert isinstance(level, Level)
     applied = apply(session, access=access, changes=[change])
@@ -50,27 +59,32 @@ def _commit(session: Session, access: Access, change: Change) -> dict[str, Any]:
         row = crud.get_document(session, workspace_id=access.workspace_id, level=level)
         assert row is not None
         content, at = row.content, row.updated_at
-    return {
+    version = applied.version(level)
+    members = {
         "name": level.name,
-        "version": applied.version(level),
+        "version": version,
         "data": raw(content) if access.allows(Permission.READ, level) else None,
         "created_at": int(at.timestamp()),
     }
+    return Written(members, document_etag(applied.pending[level].stored.id, version))
 
 
 def require_version(session: Session, *, access: Access, name: str, version: int | None) -> AnyRow:
-    """Return the current version of a document, or one by number.
+    """Return the current version of a document, or one by number, also of a deleted one.
 
     Raises ConfigNotFound, VersionNotFound.
     """
     level = Level.of(name, None)
     access.require(Permission.READ, level)
-    document = crud.get_document(session, workspace_id=access.workspace_id, level=level)
-    if document is None:
+    config_id = crud.get_config_id(session, workspace_id=access.workspace_id, level=level)
+    if config_id is None:
         raise ConfigNotFound(level, access.slug)
-    row = versions_crud.get_version(
-        session, object_id=document.id, version=version or document.version
-    )
+    if version is None:
+        document = crud.get_document(session, workspace_id=access.workspace_id, level=level)
+        if document is None:
+            raise ConfigNotFound(level, access.slug)
+        version = document.version
+    row = versions_crud.get_version(session, object_id=config_id, version=version)
     if row is None or row.content is None:
         raise VersionNotFound(level)
     return row

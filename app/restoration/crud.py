@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow
-from app.models import Environment, Revision, WorkspaceHead
+from app.models import Environment, Revision
+from app.workspaces.crud import rename_in_scopes
 
 _OLD = """
     LEFT JOIN LATERAL (
@@ -60,15 +61,6 @@ _KEYS = text(
 )
 
 
-def hold_head(session: Session, *, workspace_id: int) -> int:
-    """Let nobody else commit to a workspace until this transaction ends; return its head."""
-    return session.execute(
-        select(WorkspaceHead.revision)
-        .where(WorkspaceHead.workspace_id == workspace_id)
-        .with_for_update()
-    ).scalar_one()
-
-
 def get_time(session: Session, *, workspace_id: int, revision: int) -> Any:
     """Return when a revision was made."""
     return session.execute(
@@ -94,17 +86,37 @@ def list_keys(session: Session, *, workspace_id: int, at: int) -> Sequence[AnyRo
     return session.execute(_KEYS, {"workspace_id": workspace_id, "at": at}).all()
 
 
-def put_back(session: Session, contents: Mapping[int, Mapping[str, Any]]) -> None:
-    """Let rows of environments say what they said; names may change places."""
+def put_back(
+    session: Session,
+    *,
+    workspace_id: int,
+    contents: Mapping[int, Mapping[str, Any]],
+    leaving: Sequence[int],
+) -> None:
+    """Let rows of environments, and API keys that name them, say what they said.
+
+    Names may change places: for a moment all of them stand aside. Those that are leaving give
+    up a name that another one gets back.
+    """
+    names = [content["name"] for content in contents.values()]
+    session.execute(
+        update(Environment)
+        .where(Environment.id.in_(leaving), Environment.name.in_(names))
+        .values(name=func.concat("~", Environment.id))
+    )
     for environment_id in contents:
-        session.execute(
-            update(Environment)
-            .where(Environment.id == environment_id)
-            .values(name=f"~{environment_id}")
-        )
+        _rename(session, workspace_id, environment_id, f"~{environment_id}")
     for environment_id, content in contents.items():
+        _rename(session, workspace_id, environment_id, content["name"])
         session.execute(
             update(Environment)
             .where(Environment.id == environment_id)
             .values({**content, "deleted": False})
         )
+
+
+def _rename(session: Session, workspace_id: int, environment_id: int, name: str) -> None:
+    row = select(Environment.name).where(Environment.id == environment_id)
+    before = session.execute(row).scalar_one()
+    rename_in_scopes(session, workspace_id=workspace_id, old=before, new=name)
+    session.execute(update(Environment).where(Environment.id == environment_id).values(name=name))

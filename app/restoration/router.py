@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from app.changes.deps import NoPreconditions
 from app.core.routing import Route, SessionDep
 from app.core.schemas import problems
 from app.idempotency.deps import Idempotent
@@ -16,6 +17,7 @@ router = APIRouter(prefix="/api/v1/workspaces", tags=["workspaces"], route_class
     "/{slug}/restore",
     response_model=RestorationRead,
     responses=problems(401, 403, 404, 409, 410, 415),
+    dependencies=[NoPreconditions],
 )
 def restore_workspace(
     body: RestoreWrite, session: SessionDep, access: PathAdminAccess, _: Idempotent

@@ -3,15 +3,30 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from app.core.schemas import MAX_ID, Message, Strict
+
+
+def read_time(value: object) -> datetime:
+    """Return a time as in RFC 3339 with its offset, or raise ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(  # noqa: TRY004  (what Pydantic turns into an answer)
+            "must be a revision or a time such as 2026-01-31T12:00:00Z"
+        )
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError("must have an offset, such as Z")
+    return moment
+
+
+Moment = Annotated[datetime, BeforeValidator(read_time)]
 
 
 class RestoreWrite(Strict):
     """The moment to go back to: a revision or a time."""
 
-    at: Annotated[int, Field(strict=True, ge=0, le=MAX_ID)] | AwareDatetime
+    at: Annotated[int, Field(strict=True, ge=0, le=MAX_ID)] | Moment
     dry_run: bool = False
     message: Message | None = None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.changes import crud as changes_crud
 from app.changes.plan import Change, Edit, Edited, EnvironmentTarget, KeyWish, Stored, Target
 from app.changes.service import apply
 from app.configs.deps import revision_of
@@ -17,7 +18,10 @@ from app.models import Action
 from app.restoration import crud
 from app.restoration.schemas import RestoreWrite
 from app.workspaces.deps import Access
+from app.workspaces.errors import BeyondScope
 from app.workspaces.permissions import Permission
+
+NEEDED = (Permission.READ, Permission.WRITE, Permission.PUBLISH, Permission.ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,13 @@ def restore(session: Session, *, access: Access, wanted: RestoreWrite) -> dict[s
     """Put every object of a workspace back to what it was; return `RestorationRead`.
 
     Nobody else commits to the workspace meanwhile. A dry run leaves everything as it is. Raises
-    NotAllowed, AtOutOfRange, HistoryPruned, ProtectedEnvironment.
+    NotAllowed, BeyondScope, AtOutOfRange, HistoryPruned.
     """
-    for permission in (Permission.READ, Permission.WRITE, Permission.ADMIN):
+    for permission in NEEDED:
         access.require(permission)
-    crud.hold_head(session, workspace_id=access.workspace_id)
+    if not access.scopes.everywhere:
+        raise BeyondScope("restore the workspace")
+    changes_crud.close_gate(session, workspace_id=access.workspace_id)
     at = revision_of(session, access=access, at=_text(wanted))
     point = session.begin_nested()
     steps = _steps(session, access=access, at=at)
@@ -85,7 +91,12 @@ def _steps(session: Session, *, access: Access, at: int) -> list[Step]:
     workspace_id = access.workspace_id
     environments = crud.list_environments(session, workspace_id=workspace_id, at=at)
     old = {row.id: json.loads(row.old_content) for row in environments if row.old_content}
-    crud.put_back(session, old)
+    crud.put_back(
+        session,
+        workspace_id=workspace_id,
+        contents=old,
+        leaving=[row.id for row in environments if row.id not in old and row.checksum],
+    )
     wishes = _wishes(crud.list_keys(session, workspace_id=workspace_id, at=at))
     configs = crud.list_configs(session, workspace_id=workspace_id, at=at, also=list(wishes))
     if any(row.history_from > at for row in (*environments, *configs)):

@@ -123,7 +123,10 @@ _PRUNE_KEYS = text(
     """
     WITH old AS (
         SELECT v.id FROM keys AS k
+        JOIN objects AS o ON o.id = k.config_id
         JOIN key_versions AS v ON v.key_id = k.id AND v.version <= k.version - :keep
+        JOIN key_versions AS next ON next.key_id = k.id AND next.version = v.version + 1
+            AND next.revision <= o.history_from
         WHERE k.version > :keep AND NOT (
             k.value IS NULL AND v.version = (
                 SELECT max(version) FROM key_versions WHERE key_id = k.id AND value IS NOT NULL
@@ -142,7 +145,8 @@ def prune(session: Session, *, keep: int, limit: int) -> int:
     """Delete up to `limit` versions beyond the newest `keep` of each object and key.
 
     Never the current one, nor the last with content of what is deleted: a restore needs it.
-    Objects remember since which revision their history is whole. Returns how many went.
+    Objects remember since which revision their history is whole; that of their keys is whole
+    since then, too. Returns how many went.
     """
     values = {"keep": keep, "limit": limit}
     return sum(

@@ -395,3 +395,12 @@ def rename_service(session: Session, *, service: Service, name: str) -> None:
     )
     service.name = name
     session.flush()
+
+
+def rename_in_scopes(session: Session, *, workspace_id: int, old: str, new: str) -> None:
+    """Let API keys that name an environment go on naming it."""
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.workspace_id == workspace_id, any_(ApiKey.environments) == old)
+        .values(environments=func.array_replace(ApiKey.environments, old, new))
+    )

@@ -139,6 +139,11 @@ def _access_of_nobody(session: Session, *, slug: str) -> Access:
 def _access_of_login(
     session: Session, *, token: Token, slug: str | None, owner_id: int | None
 ) -> Access:
+    if slug is not None and owner_id is not None:
+        raise Invalid(
+            "Give either workspace or target_user_id: both name a workspace.",
+            loc=("query", "target_user_id"),
+        )
     row = crud.get_login_access(session, jti=token.jti, slug=slug, owner_id=owner_id)
     if row is None:
         raise InvalidToken
@@ -247,7 +252,9 @@ def _peek(request: Request, credential: Credential | None, slug: str | None) -> 
     if owner_id is not None and not 1 <= owner_id <= MAX_ID:
         raise Invalid("target_user_id is out of range.", loc=("query", "target_user_id"))
     with db.transaction() as session:
-        return open_access(session, credential=credential, slug=slug, target_user_id=owner_id)
+        access = open_access(session, credential=credential, slug=slug, target_user_id=owner_id)
+    access.require(Permission.READ)
+    return access
 
 
 async def require_admin(access: AnyAccess) -> Access:
