@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import load, pgbench, profiling, store, workers
+from bench import load, pgbench, profiling, scale, store, workers
 from bench.load import Load
 from bench.recording import Recording, rehearse
 from bench.store import NONCE, SERVICE, Person
@@ -15,6 +15,7 @@ CONNECTIONS = 8
 PROMISED = 0.35  # of pgbench, for updates
 HTTP = ("get", "update", "versions", "diff")
 NAMES = (*HTTP, "trips", "pgbench")
+SCALE = "scale"  # takes minutes and gigabytes: only when named
 
 
 def say(text: str) -> None:
@@ -165,10 +166,16 @@ def end(_signal: int, _frame: FrameType | None) -> None:
 def main() -> int:
     signal.signal(signal.SIGTERM, end)  # so that servers and directories go, too
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"what to measure: {', '.join(NAMES)}; all")
+    parser.add_argument(
+        "names", nargs="*", help=f"what to measure: {', '.join(NAMES)}; all. Or {SCALE}, alone"
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="for each measurement")
     parser.add_argument("--profile", action="store_true", help="print where an update's time goes")
+    parser.add_argument("--services", type=int, default=10_000, help=f"for {SCALE}")
+    parser.add_argument("--plans", action="store_true", help=f"for {SCALE}: print query plans")
     arguments = parser.parse_args()
+    if arguments.names == [SCALE]:
+        return 0 if scale.run(arguments.services, show_plans=arguments.plans) else 1
     if unknown := set(arguments.names) - set(NAMES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     names = arguments.names or ([] if arguments.profile else list(NAMES))

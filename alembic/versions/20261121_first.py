@@ -442,7 +442,10 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "ix_configs_environment_id", "configs", ["workspace_id", "environment_id"], unique=False
+        "ix_configs_environment_id",
+        "configs",
+        ["workspace_id", "environment_id", "service_id"],
+        unique=False,
     )
     op.create_table(
         "keys",

@@ -27,7 +27,7 @@ class Config(Base):
             ["workspace_id", "environment_id"],
             ["environments.workspace_id", "environments.id"],
         ),
-        Index("ix_configs_environment_id", "workspace_id", "environment_id"),
+        Index("ix_configs_environment_id", "workspace_id", "environment_id", "service_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
