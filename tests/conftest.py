@@ -126,6 +126,8 @@ def settings(database: str, variables: dict[str, str], tmp_path: Path) -> Iterat
             "DATABASE_URL": database,
             "DATA_DIR": str(tmp_path / "data"),
             "AUDIT_LOG_FILE": str(tmp_path / "audit.log"),
+            "DB_STATEMENT_TIMEOUT_MS": "20000",  # a busy machine is no reason to fail
+            "REQUEST_DEADLINE_MS": "30000",
             "SECRET_KEY": "test-signing-key-0123456789-abcdefghijkl",
             "ENCRYPTION_KEY": "test-encryption-key-0123456789-abcdefgh",
             **variables,

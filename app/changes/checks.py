@@ -34,6 +34,12 @@ class Pending:
         return self.edited.always or self.edited.checksum != self.stored.checksum
 
     @property
+    def gives(self) -> bool:
+        """Say whether the object has content afterwards, or a key that is parked."""
+        rows = self.rows.values()
+        return self.edited.content is not None or any(row.value is not None for row in rows)
+
+    @property
     def changes(self) -> bool:
         """Say whether anything is written."""
         return self.writes or bool(self.rows)

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Text, bindparam, func, insert, select, text, update
+from sqlalchemy import Text, bindparam, exists, func, insert, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from app.changes.plan import StoredKey
 from app.configs.crud import at_level, level_values, shape
 from app.configs.levels import Level
 from app.core.db import AnyRow, AnySelect
-from app.models import Config, Environment, Kind, Object, Service
+from app.models import Config, Environment, Key, Kind, Object, Service
 
 LOCKED = (
     Object.id,
@@ -294,7 +294,7 @@ def clear_names(session: Session, *, environment_ids: Sequence[int]) -> None:
 def count_configs(
     session: Session, *, workspace_id: int, environment_id: int, but: Sequence[int]
 ) -> int:
-    """Count the configs that have content in an environment, some left out."""
+    """Count the configs that have content or keys in an environment, some left out."""
     return session.execute(
         select(func.count())
         .select_from(Config)
@@ -302,7 +302,10 @@ def count_configs(
         .where(
             Config.workspace_id == workspace_id,
             Config.environment_id == environment_id,
-            Object.checksum.is_not(None),
+            or_(
+                Object.checksum.is_not(None),
+                exists().where(Key.config_id == Config.id, Key.value.is_not(None)),
+            ),
             Config.id.not_in(but),
         )
     ).scalar_one()

@@ -100,7 +100,7 @@ class Draft:
 
     level: Level
     slug: str
-    etag: str
+    etag: str | None
     document: dict[str, Any]
     keys: Mapping[str, StoredKey]
     wishes: dict[str, KeyWish] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Draft:
 
     def check(self, precondition: Precondition, key: StoredKey | None) -> None:
         """Check what must hold of a key; the tag of its document does as well."""
-        check_precondition(precondition, key, self.etag)
+        check_precondition(precondition, key, *([self.etag] if self.etag else []))
 
 
 KeyOperation = Callable[[Draft], None]
@@ -130,7 +130,7 @@ def edit_keys(operations: Sequence[KeyOperation], *, level: Level, slug: str) ->
 
     def edit(stored: Stored) -> Edited:
         document = json.loads(stored.read()) if stored.exists else {}
-        draft = Draft(level, slug, stored.etag, document, stored.keys())
+        draft = Draft(level, slug, stored.etag if stored.exists else None, document, stored.keys())
         for operation in operations:
             operation(draft)
         if not stored.exists and not draft.document:
@@ -206,7 +206,7 @@ def delete_key(name: str, *, precondition: Precondition = Precondition()) -> Key
 
 def unset_key(name: str, *, precondition: Precondition = Precondition()) -> KeyOperation:
     """Return the operation that takes an inherited key away at this level."""
-    return set_key(name, {UNSET: True}, precondition=precondition)
+    return set_key(name, {UNSET: True}, precondition=precondition, is_active=True)
 
 
 def roll_back_key(name: str, old: AnyRow, *, precondition: Precondition) -> KeyOperation:

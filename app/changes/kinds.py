@@ -141,7 +141,7 @@ def project(session: Session, *, access: Access, pending: Mapping[Target, Pendin
     for target, one in pending.items():
         if isinstance(target, EnvironmentTarget):
             stages.append((target, one))
-        elif one.stored.version and not one.stored.exists and one.edited.content is not None:
+        elif one.stored.version and not one.stored.exists and one.gives:
             revived.append(target)
     hold(session, access=access, levels=revived)
     if len(stages) > 1:  # names may change places

@@ -32,9 +32,8 @@ def check_precondition(wanted: Precondition, stored: Versioned | None, *also: st
     `also` are other tags that fit: a key may be named by the tag of its document.
     """
     exists = stored is not None and stored.exists
-    if wanted.etags is not None and not (
-        exists and stored is not None and {"*", stored.etag, *also}.intersection(wanted.etags)
-    ):
+    fitting = {"*", stored.etag, *also} if exists and stored is not None else {*also}
+    if wanted.etags is not None and not fitting.intersection(wanted.etags):
         if any(tag.startswith('"e') for tag in wanted.etags):
             raise EtagOfEffective(
                 "If-Match carries the tag of an effective config. Use `document_etag`, or the "

@@ -60,4 +60,4 @@ def _operation(change: KeyChange) -> KeyOperation:
         return edits.delete_key(change.key, precondition=precondition)
     if change.op == "unset":
         return edits.unset_key(change.key, precondition=precondition)
-    return edits.set_key(change.key, change.value, precondition=precondition)
+    return edits.set_key(change.key, change.value, precondition=precondition, is_active=True)

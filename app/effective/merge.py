@@ -275,15 +275,23 @@ def _spellings(document: Mapping[str, Any], path: Path) -> Iterator[tuple[str, P
             yield ".".join(spelling), spelling
 
 
-def look_up(document: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a key, literally or as a dotted path, or MISSING."""
+def find(document: Mapping[str, Any], key: str) -> tuple[str, Any]:
+    """Return the member that a key leads into, and its value: literally, or as a dotted path.
+
+    The value is MISSING when there is none.
+    """
     if key in document:
-        return document[key]
+        return key, document[key]
     head, dot, rest = key.partition(".")
     while dot:
         below = document.get(head)
-        if isinstance(below, dict) and (found := look_up(below, rest)) is not MISSING:
-            return found
+        if isinstance(below, dict) and (found := find(below, rest)[1]) is not MISSING:
+            return head, found
         step, dot, rest = rest.partition(".")
         head = f"{head}.{step}"
-    return MISSING
+    return key, MISSING
+
+
+def look_up(document: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a key, literally or as a dotted path, or MISSING."""
+    return find(document, key)[1]

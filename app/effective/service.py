@@ -92,12 +92,15 @@ class Effective:
         """Return the document of the very level that was asked for."""
         return next((part for part in self.present if part.level == self.level), None)
 
-    def source(self, key: str) -> Part | None:
-        """Return the narrowest part that says something of a key, if that is a value."""
+    def source(self, key: str) -> tuple[Part, str] | None:
+        """Return the narrowest part that says something of a key, if that is a value.
+
+        With it the name of the member of its document that the key leads into.
+        """
         for part, document in zip(reversed(self.present), reversed(self.documents), strict=True):
-            value = look_up(document, key)
+            name, value = merge.find(document, key)
             if value is not MISSING:
-                return None if is_unset(value) else part
+                return None if is_unset(value) else (part, name)
         return None
 
 
@@ -131,13 +134,16 @@ def _part(level: Level, row: AnyRow) -> Part:
     return Part(own, row.id, row.version, row.revision, row.content, row.checksum)
 
 
-def require_value(effective: Effective, key: str, *, slug: str) -> tuple[Any, Part]:
-    """Return the effective value of a key and the part it comes from; raise KeyNotFound."""
-    part = effective.source(key)
-    value = look_up(effective.config, key) if part else MISSING
-    if part is None or value is MISSING:
+def require_value(effective: Effective, key: str, *, slug: str) -> tuple[Any, Part, str]:
+    """Return the effective value of a key, and the part and its member that it comes from.
+
+    Raises KeyNotFound.
+    """
+    source = effective.source(key)
+    value = look_up(effective.config, key) if source else MISSING
+    if source is None or value is MISSING:
         raise KeyNotFound(key, effective.level, slug)
-    return value, part
+    return value, *source
 
 
 def explain(effective: Effective) -> dict[str, Any]:

@@ -73,18 +73,15 @@ _HOLDER = text(
         ORDER BY version DESC LIMIT 1
     ) AS v
     JOIN revisions AS r ON r.workspace_id = k.workspace_id AND r.n = v.revision
-    WHERE k.config_id = :config_id AND k.name = ANY (:names)
+    WHERE k.config_id = :config_id AND k.name = :name
         AND v.value IS NOT NULL AND v.is_active
-    ORDER BY length(k.name) DESC LIMIT 1
     """
 )
 
 
-def get_holder(
-    session: Session, *, config_id: int, names: Sequence[str], at: int | None
-) -> AnyRow | None:
-    """Return the active key of a config with the longest of some names, as of a revision."""
-    values = {"config_id": config_id, "names": list(names), "at": MAX_ID if at is None else at}
+def get_holder(session: Session, *, config_id: int, name: str, at: int | None) -> AnyRow | None:
+    """Return the active key of a config of a name, as of a revision."""
+    values = {"config_id": config_id, "name": name, "at": MAX_ID if at is None else at}
     return session.execute(_HOLDER, values).one_or_none()
 
 
@@ -186,7 +183,7 @@ _NAMES = text(
         FROM known WHERE known.name IS NOT NULL AND n < :most
     )
     SELECT name FROM known
-    WHERE name IS NOT NULL AND position(lower(:text) IN lower(name)) > 0
+    WHERE name IS NOT NULL AND position(lower(:text) IN lower(name COLLATE "default")) > 0
     """
 )
 

@@ -1,6 +1,6 @@
 """`/api/v1/config`: keys, the second family (contract C)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
@@ -62,12 +62,18 @@ def list_items(
     offset: Offset = 0,
     cursor: LongCursor = None,
 ) -> Response:
-    """List stored keys by name."""
+    """List active keys by name, as they are stored.
+
+    With `service_name` and `key` it is the effective value, the same as with the key in the path.
+    """
+    if key is not None and service_name is not None:
+        level = Level.of(service_name, environment)
+        return _only(service.find_items(session, access=access, level=level, name=key), limit)
     place = after_place(cursor)
     total, keys = service.list_keys(
         session,
         access=access,
-        filters=Filters(service_name, environment, name=key),
+        filters=Filters(service_name, environment, is_active=True, name=key),
         page=Page(limit, 0 if place else offset, place),
     )
     access.count_read("key", "*")
@@ -81,6 +87,19 @@ def list_items(
             "next_cursor": next_place_cursor(
                 [(one["key"], one["id"]) for one in keys], limit=limit
             ),
+        }
+    )
+
+
+def _only(items: list[dict[str, Any]], limit: int) -> Response:
+    return answer(
+        {
+            "configurations": items,
+            "total": len(items),
+            "total_capped": False,
+            "limit": limit,
+            "offset": 0,
+            "next_cursor": None,
         }
     )
 

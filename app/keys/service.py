@@ -11,12 +11,17 @@ from app.changes import edits
 from app.changes.edits import KEEP, KeyOperation
 from app.changes.plan import Change, Precondition, key_etag
 from app.changes.service import apply
-from app.configs.errors import KeyNotFound, VersionEmpty, VersionNotFound
+from app.configs.errors import ConfigNotFound, KeyNotFound, VersionEmpty, VersionNotFound
 from app.configs.levels import Level
 from app.core.db import AnyRow
 from app.core.errors import Invalid
 from app.effective.merge import MISSING, look_up
-from app.effective.service import VERSION_LENGTH, Effective, require_value
+from app.effective.service import (
+    VERSION_LENGTH,
+    Effective,
+    require_effective,
+    require_value,
+)
 from app.formats import json
 from app.keys import crud, presenters
 from app.keys.crud import Filters, Page
@@ -210,8 +215,8 @@ def effective_item(
 
     Id, version and description are those of the key that it comes from. Raises KeyNotFound.
     """
-    value, part = require_value(effective, name, slug=access.slug)
-    row = crud.get_holder(session, config_id=part.id, names=_prefixes(name), at=at)
+    value, part, holder = require_value(effective, name, slug=access.slug)
+    row = crud.get_holder(session, config_id=part.id, name=holder, at=at)
     if row is None:
         raise KeyNotFound(name, effective.level, access.slug)
     members = presenters.effective_item(row, name=name, value=value, level=effective.level)
@@ -219,10 +224,17 @@ def effective_item(
     return members, f'"e{tag}"'
 
 
-def _prefixes(name: str) -> list[str]:
-    """Return the names of keys that may hold an address: `a.b.c`, `a.b`, `a`."""
-    steps = name.split(".")
-    return [".".join(steps[:count]) for count in range(1, len(steps) + 1)]
+def find_items(
+    session: Session, *, access: Access, level: Level, name: str
+) -> list[dict[str, Any]]:
+    """Return the members of `ItemRead` for an effective value, or nothing."""
+    access.count_read("key", f"{level} {name}")
+    try:
+        effective = require_effective(session, access=access, level=level)
+        members, _ = effective_item(session, access=access, effective=effective, name=name, at=None)
+    except (ConfigNotFound, KeyNotFound):
+        return []
+    return [members]
 
 
 def pick(effective: Effective, names: list[str] | None) -> str:
