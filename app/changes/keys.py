@@ -62,7 +62,7 @@ def _set(
     """Return the row of a key that the document has, None when nothing about it changes."""
     wish = edited.wishes.get(name, NO_WISH)
     checksum = json.checksum(value)
-    kept = key.value_type if key and fits(key.value_type, value) else None
+    kept = key.value_type if key and key.exists and fits(key.value_type, value) else None
     value_type = wish.value_type or kept or infer(value)
     description = wish.description if wish.description is not None else _description(key)
     if (
@@ -89,15 +89,18 @@ def _set(
 def _left_out(config_id: int, key: StoredKey, edited: Edited) -> KeyRow | None:
     """Return the row of a key that the document does not have (any more)."""
     wish = edited.wishes.get(key.name, NO_WISH)
-    deleted = wish.gone or (edited.content is None and not edited.by_key)
-    parked = None if deleted else wish.parked or (None if key.is_active else key.parked)
+    parked = wish.parked
+    whole = edited.content is None and not edited.by_key
+    if parked is None and not key.is_active and not (wish.gone or whole):
+        parked = key.parked
     value = json.loads(parked) if parked is not None else None
     checksum = json.checksum(value) if parked is not None else None
     kept = key.value_type if parked is None or fits(key.value_type, value) else infer(value)
     value_type = wish.value_type or kept
     description = wish.description if wish.description is not None else key.description
     before = (key.is_active, key.checksum, key.value_type, key.description)
-    if before == (False, checksum, value_type, description) or (parked is None and not key.exists):
+    same = before == (False, checksum, value_type, description)
+    if (same and wish.action is not Action.ROLLBACK) or (parked is None and not key.exists):
         return None
     return KeyRow(
         id=key.id,

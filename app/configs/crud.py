@@ -14,6 +14,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     union_all,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -28,10 +29,11 @@ AnyColumn = InstrumentedAttribute[Any] | ColumnElement[Any]
 
 
 @lru_cache
-def at_level(*, service: bool, environment: bool) -> ColumnElement[bool]:
+def at_level(*, service: bool, environment: bool, past: bool = False) -> ColumnElement[bool]:
     """Return the condition that a config is the one of a level, to be used with `level_values`.
 
-    The level's parts are bound by name, so that statements are built once.
+    The level's parts are bound by name, so that statements are built once. `past`: where the
+    workspace has no such environment any more, the one that was deleted last is meant.
     """
     workspace_id = bindparam("workspace_id", type_=BigInteger)
     service_id = (
@@ -44,8 +46,10 @@ def at_level(*, service: bool, environment: bool) -> ColumnElement[bool]:
         .where(
             Environment.workspace_id == workspace_id,
             Environment.name == bindparam("environment"),
-            Environment.deleted.is_(False),
+            true() if past else Environment.deleted.is_(False),
         )
+        .order_by(Environment.deleted, Environment.id.desc())
+        .limit(1)
         .scalar_subquery()
     )
     return and_(
@@ -75,7 +79,7 @@ def shape(level: Level) -> dict[str, bool]:
 
 @lru_cache
 def _config_id(*, service: bool, environment: bool) -> AnySelect:
-    return select(Config.id).where(at_level(service=service, environment=environment))
+    return select(Config.id).where(at_level(service=service, environment=environment, past=True))
 
 
 def get_config_id(session: Session, *, workspace_id: int, level: Level) -> int | None:
@@ -135,7 +139,8 @@ def current(statement: AnySelect) -> AnySelect:
 
 @lru_cache
 def _document(*, service: bool, environment: bool, past: bool) -> AnySelect:
-    statement = select_documents().where(at_level(service=service, environment=environment))
+    level = at_level(service=service, environment=environment, past=past)
+    statement = select_documents().where(level)
     if not past:
         return current(statement)
     newest = (
@@ -193,7 +198,7 @@ def _levels(*, service: bool, environment: bool, past: bool) -> Any:
                 .outerjoin(
                     Version, and_(Version.object_id == Object.id, Version.version == version)
                 )
-                .where(at_level(service=of_service, environment=of_environment))
+                .where(at_level(service=of_service, environment=of_environment, past=past))
             )
     return union_all(*parts)
 
@@ -214,14 +219,23 @@ def list_levels(
     return sorted(rows, key=lambda row: (row.of_service, row.of_environment))
 
 
-def environment_exists(session: Session, *, workspace_id: int, name: str) -> bool:
-    """Say whether a workspace has an environment."""
+def environment_exists(
+    session: Session, *, workspace_id: int, name: str, at: int | None = None
+) -> bool:
+    """Say whether a workspace has an environment, or (by its present or last name) had it."""
     found = select(Environment.id).where(
-        Environment.workspace_id == workspace_id,
-        Environment.name == name,
-        Environment.deleted.is_(False),
+        Environment.workspace_id == workspace_id, Environment.name == name
     )
-    return session.scalar(found) is not None
+    if at is None:
+        return session.scalar(found.where(Environment.deleted.is_(False))) is not None
+    environment_id = found.order_by(Environment.deleted, Environment.id.desc()).limit(1)
+    state = (
+        select(Version.content.is_not(None))
+        .where(Version.object_id == environment_id.scalar_subquery(), Version.revision <= at)
+        .order_by(Version.version.desc())
+        .limit(1)
+    )
+    return bool(session.scalar(state))
 
 
 def list_documents(

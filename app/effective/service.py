@@ -116,9 +116,10 @@ def require_effective(
     if at is not None and any(row.history_from > at for row in rows):
         raise HistoryPruned(at)
     parts = [_part(level, row) for row in rows if row.version is not None]
-    if level.environment is not None and not any(row.of_environment for row in rows):
-        name = level.environment
-        if not crud.environment_exists(session, workspace_id=access.workspace_id, name=name):
+    name = level.environment
+    if name is not None and (at is not None or not any(row.of_environment for row in rows)):
+        workspace_id = access.workspace_id
+        if not crud.environment_exists(session, workspace_id=workspace_id, name=name, at=at):
             raise UnknownEnvironment(name, access.slug)
     effective = Effective(level, parts)
     if not effective.present:

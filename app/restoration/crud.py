@@ -46,7 +46,7 @@ _CONFIGS = text(
 
 _KEYS = text(
     """
-    SELECT k.config_id, k.name, k.value IS NOT NULL AS live, k.is_active, k.description,
+    SELECT k.config_id, k.name, k.value, k.value IS NOT NULL AS live, k.is_active, k.description,
         k.value_type, old.value AS old_value, old.is_active AS old_is_active,
         old.description AS old_description, old.value_type AS old_value_type
     FROM keys AS k

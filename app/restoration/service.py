@@ -118,7 +118,8 @@ def _wishes(rows: Sequence[AnyRow]) -> dict[int, dict[str, KeyWish]]:
         was_live = row.old_value is not None
         if was_live:
             before = (row.old_is_active, row.old_description, row.old_value_type)
-            if row.live and before == (row.is_active, row.description, row.value_type):
+            alike = row.live and before == (row.is_active, row.description, row.value_type)
+            if alike and (row.is_active or row.value == row.old_value):
                 continue
             wish = KeyWish(
                 value_type=row.old_value_type,
