@@ -9,7 +9,7 @@ UPGRADE ?= --upgrade
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check format lint types imports lock-check openapi fix lock bench faults broken
+.PHONY: help run test check format lint types imports lock-check openapi fix lock bench seed faults broken
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ lock: $(VENV)/.dev ## Compile the lock files, upgrading (UPGRADE= keeps the othe
 
 bench: $(VENV)/.dev ## Measure
 	$(PY) -m bench
+
+seed: $(VENV)/.dev ## Fill a workspace with 10,000 services (SEED="--services 100" for less)
+	$(PY) -m bench.seed $(SEED)
 
 faults: $(VENV)/.dev ## Break things and look whether the promises hold
 	$(PY) -m tests.faults

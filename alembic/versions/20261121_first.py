@@ -478,9 +478,16 @@ def upgrade() -> None:
     op.create_index(
         "ix_keys_checksum",
         "keys",
-        ["workspace_id", "checksum"],
+        ["workspace_id", "checksum", "name", "id"],
         unique=False,
         postgresql_where=sa.text("value IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_keys_inactive",
+        "keys",
+        ["workspace_id", "name", "id"],
+        unique=False,
+        postgresql_where=sa.text("value IS NOT NULL AND is_active IS false"),
     )
     op.create_index(
         "ix_keys_environment_id_name",
@@ -497,6 +504,17 @@ def upgrade() -> None:
         postgresql_where=sa.text("value IS NOT NULL"),
     )
     op.create_index("ix_keys_revision", "keys", ["workspace_id", "revision"], unique=False)
+    op.create_table(
+        "key_names",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(collation="C"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"],
+            ["workspaces.id"],
+            name=op.f("fk_key_names_workspace_id_workspaces"),
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "name", name=op.f("pk_key_names")),
+    )
     op.create_table(
         "key_versions",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -527,6 +545,8 @@ def upgrade() -> None:
 
 def fill() -> None:
     """Make the first partitions, the first epoch and the workspace `default`."""
+    for table, owner in (("versions", "object_id"), ("key_versions", "key_id")):
+        op.create_index(f"ix_{table}_{owner}_revision", table, [owner, "revision"], unique=False)
     for table in ("events", "read_counts"):
         op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
         op.execute(PARTITIONS.format(table=table))
@@ -556,6 +576,7 @@ def fill() -> None:
 
 def downgrade() -> None:
     op.drop_table("key_versions")
+    op.drop_table("key_names")
     op.drop_index("ix_keys_revision", table_name="keys")
     op.drop_index("ix_keys_name", table_name="keys", postgresql_where=sa.text("value IS NOT NULL"))
     op.drop_index(

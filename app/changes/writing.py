@@ -111,6 +111,9 @@ _KEYS = """, key_item AS (
     WHERE i.id IS NULL
     ORDER BY i.place
     RETURNING id, config_id, name, version
+), named AS (
+    INSERT INTO key_names (workspace_id, name)
+    SELECT DISTINCT :workspace_id, name FROM key_made ON CONFLICT DO NOTHING
 ), key_moved AS (
     UPDATE keys AS k
     SET value = i.value, checksum = i.checksum, value_type = i.value_type,

@@ -146,7 +146,7 @@ def _document(*, service: bool, environment: bool, past: bool) -> AnySelect:
     newest = (
         select(Version.version)
         .where(Version.object_id == Object.id, Version.revision <= bindparam("at"))
-        .order_by(Version.version.desc())
+        .order_by(Version.revision.desc())
         .limit(1)
         .correlate(Object)
         .scalar_subquery()
@@ -174,7 +174,7 @@ def _levels(*, service: bool, environment: bool, past: bool) -> Any:
         version = (
             select(Version.version)
             .where(Version.object_id == Object.id, Version.revision <= bindparam("at"))
-            .order_by(Version.version.desc())
+            .order_by(Version.revision.desc())
             .limit(1)
             .correlate(Object)
             .scalar_subquery()
@@ -232,7 +232,7 @@ def environment_exists(
     state = (
         select(Version.content.is_not(None))
         .where(Version.object_id == environment_id.scalar_subquery(), Version.revision <= at)
-        .order_by(Version.version.desc())
+        .order_by(Version.revision.desc())
         .limit(1)
     )
     return bool(session.scalar(state))

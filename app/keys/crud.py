@@ -2,8 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, tuple_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Subquery,
+    Text,
+    and_,
+    cast,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+    union,
+)
 from sqlalchemy.orm import Session, aliased
 
 from app.configs.crud import within
@@ -11,7 +26,8 @@ from app.configs.levels import GLOBAL
 from app.core.db import AnyRow, AnySelect
 from app.core.schemas import MAX_ID
 from app.models import Config, Environment, Key, KeyVersion, Revision, Service
-from app.workspaces.scopes import Scopes
+from app.workspaces.crud import matching
+from app.workspaces.scopes import ANY, Scopes
 
 TOTAL_CAP = 10_000
 FEW_CONFIGS = 200
@@ -70,7 +86,7 @@ _HOLDER = text(
     CROSS JOIN LATERAL (
         SELECT version, revision, description, value, is_active FROM key_versions
         WHERE key_id = k.id AND revision <= :at
-        ORDER BY version DESC LIMIT 1
+        ORDER BY revision DESC LIMIT 1
     ) AS v
     JOIN revisions AS r ON r.workspace_id = k.workspace_id AND r.n = v.revision
     WHERE k.config_id = :config_id AND k.name = :name
@@ -90,26 +106,93 @@ def list_keys(
 ) -> tuple[int, Sequence[AnyRow]]:
     """Return how many live keys match (10,000 at most are counted) and a page by name and id.
 
-    A search by text looks at the first 10,000 names, and at 10,000 keys of a name or value.
+    A search by text takes the first 10,000 names that contain it.
     """
-    conditions = _conditions(session, workspace_id, scopes, filters)
-    total = session.execute(
-        select(func.count()).select_from(
-            _joined(select(Key.id)).where(*conditions).limit(TOTAL_CAP).subquery()
-        )
-    ).scalar_one()
-    if page.after is not None:
-        conditions.append(tuple_(Key.name, Key.id) > page.after)
-    ids = _joined(select(Key.id, Key.name)).where(*conditions)
-    if filters.service is not None or not scopes.everywhere:
-        # few rows, found by their configs: sorting them beats walking all names of the workspace
-        found = ids.offset(0).subquery()
-    else:
-        found = ids.order_by(Key.name, Key.id).limit(page.limit).offset(page.offset).subquery()
+    parts = _parts(session, workspace_id, scopes, filters)
+    every = union(*(part.some() for part in parts)).subquery()
+    counted = select(every.c.id).limit(TOTAL_CAP).subquery()
+    total = session.execute(select(func.count()).select_from(counted)).scalar_one()
+    first = union(
+        *(part.first(page.offset + page.limit, after=page.after) for part in parts)
+    ).subquery()
+    found = (
+        select(first.c.id)
+        .order_by(first.c.name, first.c.id)
+        .limit(page.limit)
+        .offset(page.offset)
+        .subquery()
+    )
     statement = select_keys().join(found, found.c.id == Key.id).order_by(Key.name, Key.id)
-    if filters.service is not None or not scopes.everywhere:
-        statement = statement.limit(page.limit).offset(page.offset)
     return total, session.execute(statement).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Keys that lie in order in an index; a list is merged of such parts.
+
+    `names`: only keys of these names, of which the conditions say nothing. `few`: keys that are
+    found by their configs and must be sorted.
+    """
+
+    conditions: Sequence[ColumnElement[bool]]
+    names: Sequence[str] | None = None
+    few: bool = False
+
+    def some(self) -> AnySelect:
+        """Select ids, as many as are counted: by the index, whatever the statistics say."""
+        keys = _joined(select(Key.id)).where(*self.conditions)
+        if self.few:
+            found = keys.limit(TOTAL_CAP).subquery()
+        elif self.names is None:
+            found = keys.order_by(Key.name, Key.id).limit(TOTAL_CAP).subquery()
+        else:
+            wanted = (
+                func.unnest(_array(self.names)).table_valued("name", name="wanted").render_derived()
+            )
+            one = (
+                keys.where(Key.name == wanted.c.name)
+                .order_by(Key.name, Key.id)
+                .limit(TOTAL_CAP)
+                .lateral()
+            )
+            named = select(one.c.id).select_from(wanted).join(one, true())
+            found = named.limit(TOTAL_CAP).subquery()
+        return select(found.c.id)
+
+    def first(self, count: int, *, after: tuple[str, int] | None) -> AnySelect:
+        """Select the first ids and names after a place."""
+        keys = _joined(select(Key.id, Key.name)).where(*self.conditions)
+        if after is not None:
+            keys = keys.where(tuple_(Key.name, Key.id) > after)
+        if self.few:
+            # sorting them beats walking all names of the workspace
+            found = keys.offset(0).subquery()
+        elif self.names is None:
+            found = keys.order_by(Key.name, Key.id).limit(count).subquery()
+        else:
+            found = _of_names(keys, self.names, count, after=after)
+        return select(found.c.id, found.c.name)
+
+
+def _of_names(
+    keys: AnySelect, names: Sequence[str], count: int, *, after: tuple[str, int] | None
+) -> Subquery:
+    """Take the first keys of each name: a name may have as many keys as there are configs."""
+    left = [name for name in names if after is None or name >= after[0]]
+    wanted = func.unnest(_array(left)).table_valued("name", name="wanted").render_derived()
+    one = keys.where(Key.name == wanted.c.name).order_by(Key.name, Key.id).limit(count).lateral()
+    return (
+        select(one.c.id, one.c.name)
+        .select_from(wanted)
+        .join(one, true())
+        .order_by(one.c.name, one.c.id)
+        .limit(count)
+        .subquery()
+    )
+
+
+def _array(names: Sequence[str]) -> ColumnElement[Any]:
+    return cast(names, ARRAY(Text))
 
 
 def _joined(statement: AnySelect) -> AnySelect:
@@ -120,15 +203,35 @@ def _joined(statement: AnySelect) -> AnySelect:
     )
 
 
-def _conditions(
-    session: Session, workspace_id: int, scopes: Scopes, filters: Filters
-) -> list[ColumnElement[bool]]:
+def _parts(session: Session, workspace_id: int, scopes: Scopes, filters: Filters) -> Sequence[Part]:
+    conditions = _conditions(workspace_id, filters)
+    places: list[list[ColumnElement[bool]]] = [[]]
+    if filters.service is not None or not scopes.everywhere:
+        ids = _configs(session, workspace_id, scopes, filters.service)
+        if len(ids) <= FEW_CONFIGS:
+            conditions.append(Key.config_id.in_(ids))
+            if filters.text is not None:
+                conditions.append(_matches(filters.text, filters.checksums))
+            return [Part(conditions, few=True)]
+        conditions += _reached(scopes, filters.service)
+        if ANY not in scopes.environments:
+            reached = _environments(session, workspace_id, scopes)
+            places = [[Key.environment_id == number] for number in reached]
+    texts: list[tuple[list[ColumnElement[bool]], Sequence[str] | None]] = [([], None)]
+    if filters.text is not None:
+        values = {"workspace_id": workspace_id, "text": filters.text, "most": TOTAL_CAP}
+        texts = [([Key.checksum == checksum], None) for checksum in {*filters.checksums}]
+        texts.append(([], session.scalars(_NAMES, values).all()))
+    return [
+        Part([*conditions, *place, *of_text], names) for place in places for of_text, names in texts
+    ]
+
+
+def _conditions(workspace_id: int, filters: Filters) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         Key.workspace_id == workspace_id,
         Key.value.is_not(None),
     ]
-    if filters.service is not None or not scopes.everywhere:
-        conditions += _reached(session, workspace_id, scopes, filters.service)
     if filters.environment is not None:
         conditions.append(
             Key.environment_id
@@ -148,69 +251,64 @@ def _conditions(
         conditions.append(
             and_(Key.name >= filters.prefix, Key.name < filters.prefix + LAST_CHARACTER)
         )
-    if filters.text is not None:
-        conditions.append(_matches(session, workspace_id, filters.text, filters.checksums))
     return conditions
 
 
-def _reached(
-    session: Session, workspace_id: int, scopes: Scopes, service: str | None
-) -> list[ColumnElement[bool]]:
-    """Narrow to a service and to what scopes reach: by config when that are few."""
+def _matches(wanted: str, checksums: Sequence[str]) -> ColumnElement[bool]:
+    """Match keys whose name contains a text, or whose value is equal to it."""
+    named = func.strpos(func.lower(Key.name.collate("default")), func.lower(wanted)) > 0
+    return or_(named, Key.checksum.in_(checksums))
+
+
+def _reached(scopes: Scopes, service: str | None) -> list[ColumnElement[bool]]:
     wanted = within(scopes, Service.name, Environment.name)
     if service is not None:
         wanted.append(Service.name.is_(None) if service == GLOBAL else Service.name == service)
-    configs = (
+    return wanted
+
+
+def _configs(
+    session: Session, workspace_id: int, scopes: Scopes, service: str | None
+) -> Sequence[int]:
+    """Return the configs that a service and scopes leave, one more than few at most."""
+    return session.scalars(
         select(Config.id)
         .outerjoin(Service, Service.id == Config.service_id)
         .outerjoin(Environment, Environment.id == Config.environment_id)
-        .where(Config.workspace_id == workspace_id, *wanted)
+        .where(Config.workspace_id == workspace_id, *_reached(scopes, service))
         .limit(FEW_CONFIGS + 1)
-    )
-    ids = session.scalars(configs).all()
-    return [Key.config_id.in_(ids)] if len(ids) <= FEW_CONFIGS else wanted
+    ).all()
+
+
+def _environments(session: Session, workspace_id: int, scopes: Scopes) -> Sequence[int]:
+    return session.scalars(
+        select(Environment.id).where(
+            Environment.workspace_id == workspace_id,
+            Environment.deleted.is_(False),
+            matching(Environment.name, scopes.environments),
+        )
+    ).all()
 
 
 _NAMES = text(
     """
-    WITH RECURSIVE known (name, n) AS (
-        (SELECT name, 1 FROM keys WHERE workspace_id = :workspace_id AND value IS NOT NULL
-         ORDER BY name LIMIT 1)
-        UNION ALL
-        SELECT (SELECT name FROM keys
-                WHERE workspace_id = :workspace_id AND value IS NOT NULL AND name > known.name
-                ORDER BY name LIMIT 1), n + 1
-        FROM known WHERE known.name IS NOT NULL AND n < :most
-    )
-    SELECT name FROM known
-    WHERE name IS NOT NULL AND position(lower(:text) IN lower(name COLLATE "default")) > 0
+    SELECT name FROM key_names
+    WHERE workspace_id = :workspace_id
+        AND strpos(lower(name COLLATE "default"), lower(:text)) > 0
+    ORDER BY name LIMIT :most
     """
 )
 
 
-def _matches(
-    session: Session, workspace_id: int, wanted: str, checksums: Sequence[str]
-) -> ColumnElement[bool]:
-    """Match keys whose name contains a text, or whose value is equal to it."""
-    names = session.scalars(
-        _NAMES, {"workspace_id": workspace_id, "text": wanted, "most": TOTAL_CAP}
-    ).all()
-    live = (Key.workspace_id == workspace_id, Key.value.is_not(None))
-    named = (
-        select(Key.id).where(*live, Key.name.in_(names)).order_by(Key.name, Key.id).limit(TOTAL_CAP)
-    )
-    valued = select(Key.id).where(*live, Key.checksum.in_(checksums)).limit(TOTAL_CAP)
-    return or_(
-        Key.id.in_(select(named.subquery().c.id)), Key.id.in_(select(valued.subquery().c.id))
-    )
-
-
 def _versions(key_id: int) -> AnySelect:
     before = aliased(KeyVersion)
+    old = select(before.value).where(
+        before.key_id == KeyVersion.key_id, before.version == KeyVersion.version - 1
+    )
     return (
         select(
             KeyVersion,
-            before.value.label("old_value"),
+            old.scalar_subquery().label("old_value"),
             Revision.at,
             Revision.actor_name,
             Revision.message,
@@ -219,10 +317,6 @@ def _versions(key_id: int) -> AnySelect:
             Revision,
             (Revision.workspace_id == KeyVersion.workspace_id)
             & (Revision.n == KeyVersion.revision),
-        )
-        .outerjoin(
-            before,
-            (before.key_id == KeyVersion.key_id) & (before.version == KeyVersion.version - 1),
         )
         .where(KeyVersion.key_id == key_id)
     )

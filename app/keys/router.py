@@ -46,7 +46,7 @@ Text = Annotated[
     str | None,
     Query(
         max_length=255,
-        description="Names that contain it (of the first 10,000 names), values equal to it",
+        description="Names that contain it (10,000 names at most), values equal to it",
     ),
 ]
 

@@ -5,7 +5,7 @@ from app.models.base import Base
 from app.models.configs import Config
 from app.models.events import Event, EventPending, ReadCount
 from app.models.history import Action, Epoch, Kind, Object, Revision, Version
-from app.models.keys import Key, KeyVersion
+from app.models.keys import Key, KeyName, KeyVersion
 from app.models.operations import IdempotencyKey, Lease
 from app.models.users import LoginSession, LoginThrottle, User
 from app.models.workspaces import Environment, Member, Service, Workspace, WorkspaceHead
@@ -21,6 +21,7 @@ __all__ = [
     "EventPending",
     "IdempotencyKey",
     "Key",
+    "KeyName",
     "KeyVersion",
     "Kind",
     "Lease",

@@ -87,6 +87,7 @@ class Version(Base):
         ForeignKeyConstraint(
             ["workspace_id", "revision"], ["revisions.workspace_id", "revisions.n"]
         ),
+        Index("ix_versions_object_id_revision", "object_id", "revision"),
         Index("ix_versions_workspace_id_revision", "workspace_id", "revision"),
     )
 

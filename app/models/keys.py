@@ -2,12 +2,21 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKeyConstraint, Identity, Index, UniqueConstraint, text, true
+from sqlalchemy import (
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    UniqueConstraint,
+    text,
+    true,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Name
 
 LIVE = text("value IS NOT NULL")
+PARKED = text("value IS NOT NULL AND is_active IS false")
 
 
 class Key(Base):
@@ -28,7 +37,12 @@ class Key(Base):
             *("workspace_id", "environment_id", "name", "id"),
             postgresql_where=LIVE,
         ),
-        Index("ix_keys_checksum", "workspace_id", "checksum", postgresql_where=LIVE),
+        Index(
+            "ix_keys_checksum",
+            *("workspace_id", "checksum", "name", "id"),
+            postgresql_where=LIVE,
+        ),
+        Index("ix_keys_inactive", "workspace_id", "name", "id", postgresql_where=PARKED),
         Index("ix_keys_revision", "workspace_id", "revision"),
     )
 
@@ -51,6 +65,15 @@ class Key(Base):
     updated_by: Mapped[str]
 
 
+class KeyName(Base):
+    """A name that keys of a workspace have or had, for the search by a part of it."""
+
+    __tablename__ = "key_names"
+
+    workspace_id: Mapped[int] = mapped_column(ForeignKey("workspaces.id"), primary_key=True)
+    name: Mapped[Name] = mapped_column(primary_key=True)
+
+
 class KeyVersion(Base):
     """One change of a key; who, when and why stand in its revision."""
 
@@ -61,6 +84,7 @@ class KeyVersion(Base):
         ForeignKeyConstraint(
             ["workspace_id", "revision"], ["revisions.workspace_id", "revisions.n"]
         ),
+        Index("ix_key_versions_key_id_revision", "key_id", "revision"),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

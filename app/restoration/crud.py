@@ -14,7 +14,7 @@ _OLD = """
     LEFT JOIN LATERAL (
         SELECT version, content, checksum FROM versions
         WHERE object_id = o.id AND revision <= :at
-        ORDER BY version DESC LIMIT 1
+        ORDER BY revision DESC LIMIT 1
     ) AS old ON true
 """
 
@@ -53,7 +53,7 @@ _KEYS = text(
     LEFT JOIN LATERAL (
         SELECT value, is_active, description, value_type FROM key_versions
         WHERE key_id = k.id AND revision <= :at
-        ORDER BY version DESC LIMIT 1
+        ORDER BY revision DESC LIMIT 1
     ) AS old ON true
     WHERE k.workspace_id = :workspace_id AND k.revision > :at
     ORDER BY k.config_id, k.name
