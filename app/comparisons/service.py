@@ -5,7 +5,8 @@ from sqlalchemy.orm import Session
 from app.comparisons.references import InvalidReference, Reference
 from app.configs import crud
 from app.configs.deps import revision_of
-from app.configs.errors import ConfigNotFound, HistoryPruned, VersionNotFound
+from app.configs.errors import VersionNotFound
+from app.documents.service import require_document
 from app.effective.service import require_effective
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access
@@ -29,20 +30,14 @@ def require_content(
                 loc=("query", "effective"),
             )
         return require_effective(session, access=access, level=level, at=at).content
-    workspace_id = access.workspace_id
     if reference.version is not None:
-        config_id = crud.get_config_id(session, workspace_id=workspace_id, level=level)
+        config_id = crud.get_config_id(session, workspace_id=access.workspace_id, level=level)
         row = config_id and versions_crud.get_version(
             session, object_id=config_id, version=reference.version
         )
         if not row:
             raise VersionNotFound(level)
         return row.content or "{}"
-    document = crud.get_document(session, workspace_id=workspace_id, level=level, at=at)
-    if document is None:
-        first = crud.get_history_start(session, workspace_id=workspace_id, level=level)
-        if at is not None and first is not None and first > at:
-            raise HistoryPruned(at)
-        raise ConfigNotFound(level, access.slug)
+    document = require_document(session, access=access, level=level, at=at)
     content: str = document.content
     return content
