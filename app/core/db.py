@@ -22,6 +22,8 @@ AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 
 RETRYABLE = frozenset({"40001", "40P01"})
+LOST_RACES = frozenset({"uq_configs_level"})
+"""Constraints that only somebody who was faster can break, such as by a rename meanwhile."""
 UNAVAILABLE = frozenset({"25006", "53000", "53100", "53200", "53300", "57014", "57P01", "57P02"})
 BUSY = frozenset({"55P03"})
 
@@ -147,9 +149,16 @@ def sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "pgcode", None)
 
 
+def constraint(error: DBAPIError) -> str | None:
+    """Return the name of the constraint that an error is about, if there is one."""
+    return getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+
+
 def is_retryable(error: BaseException) -> bool:
     """Say whether the whole transaction may simply be tried again."""
-    return isinstance(error, DBAPIError) and sqlstate(error) in RETRYABLE
+    if not isinstance(error, DBAPIError):
+        return False
+    return sqlstate(error) in RETRYABLE or constraint(error) in LOST_RACES
 
 
 def unavailable(error: Exception) -> Busy | DatabaseUnavailable | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -74,7 +73,7 @@ async def database_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, DBAPIError):
         if db.is_retryable(error):
             return problem_of(WriteConflict())
-        name: Any = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+        name = db.constraint(error)
         if name in constraints:
             return problem_of(constraints[name]())
     assert isinstance(error, SQLAlchemyError)

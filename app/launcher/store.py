@@ -144,7 +144,9 @@ def load(file: Path, *, replace: bool) -> int:
     engine = create_engine(get_settings().database(direct=True))
     with bundle, engine.begin() as connection:
         manifest = check(bundle, connection)
-        if not replace and connection.scalar(text("SELECT EXISTS (SELECT FROM revisions)")):
+        if not replace and connection.scalar(
+            text("SELECT EXISTS (SELECT FROM revisions WHERE n > 0)")
+        ):
             raise StoreError("This store is in use. To replace all of it, say --replace.")
         names = ", ".join([*tables(), *sorted(LEFT_OUT)])
         connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
