@@ -11,6 +11,7 @@ from sqlalchemy import (
     Text,
     and_,
     cast,
+    false,
     func,
     or_,
     select,
@@ -216,7 +217,7 @@ def _parts(session: Session, workspace_id: int, scopes: Scopes, filters: Filters
         conditions += _reached(scopes, filters.service)
         if ANY not in scopes.environments:
             reached = _environments(session, workspace_id, scopes)
-            places = [[Key.environment_id == number] for number in reached]
+            places = [[Key.environment_id == number] for number in reached] or [[false()]]
     texts: list[tuple[list[ColumnElement[bool]], Sequence[str] | None]] = [([], None)]
     if filters.text is not None:
         values = {"workspace_id": workspace_id, "text": filters.text, "most": TOTAL_CAP}
