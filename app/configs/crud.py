@@ -41,21 +41,21 @@ def at_level(*, service: bool, environment: bool, past: bool = False) -> ColumnE
         .where(Service.workspace_id == workspace_id, Service.name == bindparam("service"))
         .scalar_subquery()
     )
-    environment_id = (
-        select(Environment.id)
-        .where(
-            Environment.workspace_id == workspace_id,
-            Environment.name == bindparam("environment"),
-            true() if past else Environment.deleted.is_(False),
-        )
-        .order_by(Environment.deleted, Environment.id.desc())
-        .limit(1)
-        .scalar_subquery()
+    environment_id = select(Environment.id).where(
+        Environment.workspace_id == workspace_id,
+        Environment.name == bindparam("environment"),
+        true() if past else Environment.deleted.is_(False),
     )
+    if past:
+        environment_id = environment_id.order_by(Environment.deleted, Environment.id.desc()).limit(
+            1
+        )
     return and_(
         Config.workspace_id == workspace_id,
         Config.service_id == service_id if service else Config.service_id.is_(None),
-        Config.environment_id == environment_id if environment else Config.environment_id.is_(None),
+        Config.environment_id == environment_id.scalar_subquery()
+        if environment
+        else Config.environment_id.is_(None),
     )
 
 
@@ -137,13 +137,9 @@ def current(statement: AnySelect) -> AnySelect:
     ).where(Version.content.is_not(None))
 
 
-@lru_cache
-def _document(*, service: bool, environment: bool, past: bool) -> AnySelect:
-    level = at_level(service=service, environment=environment, past=past)
-    statement = select_documents().where(level)
-    if not past:
-        return current(statement)
-    newest = (
+def _newest() -> ColumnElement[int]:
+    """Select the number of an object's version that was current at the revision `:at`."""
+    return (
         select(Version.version)
         .where(Version.object_id == Object.id, Version.revision <= bindparam("at"))
         .order_by(Version.revision.desc())
@@ -151,6 +147,15 @@ def _document(*, service: bool, environment: bool, past: bool) -> AnySelect:
         .correlate(Object)
         .scalar_subquery()
     )
+
+
+@lru_cache
+def _document(*, service: bool, environment: bool, past: bool) -> AnySelect:
+    level = at_level(service=service, environment=environment, past=past)
+    statement = select_documents().where(level)
+    if not past:
+        return current(statement)
+    newest = _newest()
     return _with_revision(
         statement.join(Version, (Version.object_id == Object.id) & (Version.version == newest))
     ).where(Version.content.is_not(None))
@@ -171,14 +176,7 @@ def get_document(
 def _levels(*, service: bool, environment: bool, past: bool) -> Any:
     version: ColumnElement[Any] = Object.version.expression
     if past:
-        version = (
-            select(Version.version)
-            .where(Version.object_id == Object.id, Version.revision <= bindparam("at"))
-            .order_by(Version.revision.desc())
-            .limit(1)
-            .correlate(Object)
-            .scalar_subquery()
-        )
+        version = _newest()
     parts = []
     for of_service, of_environment in product((False, True), repeat=2):
         if of_service <= service and of_environment <= environment:

@@ -1,5 +1,6 @@
 """Answers that embed stored JSON text as it is, and the tags that go with them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -7,6 +8,14 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written, as the wire has it, and its tag."""
+
+    members: dict[str, Any]
+    etag: str
 
 
 def answer(content: Any, *, etag: str | None = None, status: int = 200) -> Response:

@@ -27,6 +27,13 @@ def storable(text: str) -> str:
     return text
 
 
+def refuse_null(body: BaseModel, *names: str) -> None:
+    """Raise ValueError for members that may be left out, but not be null."""
+    for name in names:
+        if name in body.model_fields_set and getattr(body, name) is None:
+            raise ValueError(f"{name} must not be null: leave it out to keep it")
+
+
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
 Message = Annotated[str, Field(max_length=1000), AfterValidator(storable)]

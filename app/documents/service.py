@@ -1,7 +1,6 @@
 """Documents: what surface A does, as proposals to the write pipeline."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -12,6 +11,7 @@ from app.changes.service import apply
 from app.configs import crud
 from app.configs.errors import ConfigNotFound, HistoryPruned, VersionEmpty, VersionNotFound
 from app.configs.levels import Level
+from app.core.answers import Written
 from app.core.db import AnyRow
 from app.diff.patching import PatchError, apply_patch, merge_patch
 from app.diff.three_way import three_way
@@ -23,14 +23,6 @@ from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
 
 Transformation = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The document as the wire has it after a write, and its tag."""
-
-    members: dict[str, Any]
-    etag: str
 
 
 def write(

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.configs.levels import EnvironmentName
-from app.core.schemas import Message, Strict, storable
+from app.core.schemas import Message, Strict, refuse_null, storable
 
 Description = Annotated[str, Field(max_length=2000), AfterValidator(storable)]
 
@@ -32,11 +32,9 @@ class EnvironmentUpdate(Strict):
     message: Message | None = None
 
     @model_validator(mode="after")
-    def refuse_null(self) -> Self:
+    def check_nulls(self) -> Self:
         """Refuse null: it has no meaning here."""
-        for name in self.model_fields_set - {"message"}:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} must not be null: leave it out to keep it")
+        refuse_null(self, "name", "description", "protected")
         return self
 
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from app.configs.levels import MAX_KEY, EnvironmentName, ServiceName
 from app.configs.values import ValueType
-from app.core.schemas import MAX_ID, Message, Strict, storable
+from app.core.schemas import MAX_ID, Message, Strict, refuse_null, storable
 
 
 def check_key(name: str) -> str:
@@ -37,11 +37,9 @@ class KeyWrite(Strict):
     message: Message | None = None
 
     @model_validator(mode="after")
-    def refuse_null(self) -> Self:
+    def check_nulls(self) -> Self:
         """Refuse null where only a value or absence has a meaning."""
-        for name in ("value_type", "description", "is_encrypted", "is_active"):
-            if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(f"{name} must not be null: leave it out to keep it")
+        refuse_null(self, "value_type", "description", "is_encrypted", "is_active")
         return self
 
 
@@ -178,11 +176,9 @@ class ItemWrite(Strict):
     message: Message | None = None
 
     @model_validator(mode="after")
-    def refuse_null(self) -> Self:
+    def check_nulls(self) -> Self:
         """Refuse null where only a value or absence has a meaning."""
-        for name in ("description", "is_encrypted"):
-            if name in self.model_fields_set and getattr(self, name) is None:
-                raise ValueError(f"{name} must not be null: leave it out to keep it")
+        refuse_null(self, "description", "is_encrypted")
         return self
 
 

@@ -13,6 +13,7 @@ from app.changes.plan import Change, Precondition, key_etag
 from app.changes.service import apply
 from app.configs.errors import ConfigNotFound, KeyNotFound, VersionEmpty, VersionNotFound
 from app.configs.levels import Level
+from app.core.answers import Written
 from app.core.db import AnyRow
 from app.core.errors import Invalid
 from app.effective.merge import MISSING, look_up
@@ -55,14 +56,6 @@ def said(body: KeyWrite | ItemWrite) -> Said:
         is_encrypted=bool(body.is_encrypted),
         message=body.message,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A key as the wire has it after a write, and its tag."""
-
-    members: dict[str, Any]
-    etag: str
 
 
 def create(

@@ -1,6 +1,5 @@
 """Versioned names: a service's document for all environments, in the words of surface D."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -11,19 +10,11 @@ from app.changes.service import apply
 from app.configs import crud
 from app.configs.errors import ConfigExists, ConfigNotFound, VersionNotFound
 from app.configs.levels import Level
-from app.core.answers import raw
+from app.core.answers import Written, raw
 from app.core.db import AnyRow
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A document as the wire has it after a write, and its tag."""
-
-    members: dict[str, Any]
-    etag: str
 
 
 def create(
