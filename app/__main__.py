@@ -61,6 +61,13 @@ def parser() -> argparse.ArgumentParser:
     worker.add_argument("--concurrency", type=int, default=2)
     add("beat", commands.beat, "run the clock of the workers (needs REDIS_URL)")
     add("secrets", commands.make_secret_files, "make the keys that are missing in DATA_DIR")
+    keys = add("keys", commands.keys, "look after the keys that encrypt secrets")
+    keys.add_argument(
+        "action",
+        choices=("status", "rewrap", "rotate"),
+        help="status: what there is; rewrap: put data keys under the first ENCRYPTION_KEY; "
+        "rotate: also make new data keys and seal every secret anew",
+    )
     add("dump", commands.dump, "write the whole store into one file").add_argument("file")
     load = add("load", commands.load, "replace the whole store by a dump, checked before")
     load.add_argument("file")

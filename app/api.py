@@ -14,16 +14,18 @@ from app.keys.items import router as items
 from app.keys.router import router as keys
 from app.names.router import router as names
 from app.restoration.router import router as restoration
+from app.rotators.router import router as rotators
+from app.secrets.router import router as secrets
 from app.workspaces.router import router as workspaces
 
 ROUTERS = (
     *(health, accounts, documents, environments, names),
-    *(keys, items, changesets, comparisons),
+    *(keys, rotators, items, changesets, comparisons, secrets),
     *(workspaces, restoration, api_keys, audit),
 )
 
 
 def mount(app: FastAPI) -> None:
-    """Mount every surface; health comes before `/config/{service}`."""
+    """Mount every surface; health before `/config/{service}`, rotators before keys by name."""
     for router in ROUTERS:
         app.include_router(router)

@@ -14,6 +14,7 @@ from app import __version__, api
 from app.auth import passwords
 from app.auth.deps import ANONYMOUS, Caller
 from app.background.loop import Loop
+from app.background.rotations import Rotations
 from app.core import db, handlers, logs
 from app.core.errors import AppError
 from app.core.http import RequestMiddleware
@@ -24,6 +25,8 @@ from app.core.workpool import WorkPool
 from app.idempotency.deps import Replay, replayed
 from app.outbox import broker
 from app.outbox.recorder import recorder
+from app.secrets import reads
+from app.secrets.keyring import get_keyring
 from app.workspaces.deps import Access
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -35,6 +38,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what works beside the requests; at the end, finish and close it."""
     settings = get_settings()
     settings.signing_keys()
+    get_keyring()
     db.use_deadlines()
     broker.bound_publishing()
     passwords.warm_up()
@@ -48,11 +52,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     loop = Loop()
     db.on_event_commit(loop.wake)
     loop.start()
+    rotations = Rotations()
+    rotations.start()
     try:
         yield
     finally:
         db.forget_callbacks()
+        rotations.stop()
         loop.stop()
+        reads.stop()
         app.state.workpool.close()
         db.dispose_engines()
 

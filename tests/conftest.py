@@ -22,6 +22,7 @@ from app.launcher.postgres import embedded_postgres
 from app.main import create_app
 from app.outbox import broker
 from app.outbox.recorder import recorder
+from app.secrets.keyring import get_keyring
 from tests.client import Person, first_admin, register
 
 TEMPLATE = "configsync_template"
@@ -82,7 +83,7 @@ def execute(statement: str) -> None:
 def forget_settings() -> None:
     """Let the next use read the settings anew."""
     db.dispose_engines()
-    for cached in (get_settings, broker.get_celery, passwords._places):
+    for cached in (get_settings, broker.get_celery, passwords._places, get_keyring):
         cached.cache_clear()
     tokens._verified.clear()
 
@@ -171,7 +172,7 @@ def record_queries() -> Iterator[list[str]]:
     statements: list[str] = []
 
     def note(_connection, _cursor, statement: str, *_: object) -> None:
-        if threading.current_thread().name != "background":
+        if not threading.current_thread().name.startswith("background"):
             statements.append(statement)
 
     engine = db.get_engine()

@@ -19,6 +19,7 @@ class Filters:
 
     entity_type: str | None = None
     entity_id: str | None = None
+    outcome: str | None = None
     action: str | None = None
     user_id: int | None = None
     app_id: str | None = None
@@ -55,6 +56,7 @@ def _conditions(filters: Filters, viewer: Viewer) -> list[ColumnElement[bool]]:
         Event.resource_type: filters.entity_type,
         Event.resource_id: filters.entity_id,
         Event.action: filters.action,
+        Event.outcome: filters.outcome,
         Event.actor_id: filters.user_id,
         Event.service: filters.app_id,
         Event.environment: filters.environment,
@@ -101,7 +103,7 @@ def list_reads(
         conditions.append(ReadCount.minute <= filters.until)
     if filters.entity_type is not None:
         conditions.append(ReadCount.resource_type == filters.entity_type)
-    if filters.entity_id is not None:
+    if filters.entity_id is not None or filters.outcome not in {None, "success"}:
         conditions.append(false())
     place = func.split_part(ReadCount.resource, " ", 1)
     if filters.app_id is not None:

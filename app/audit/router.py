@@ -39,6 +39,20 @@ class EntityType(StrEnum):
     ROLLOUT = "rollout"
     SERVICE = "service"
     SUBSCRIPTION = "subscription"
+    SECRET = "secret"  # noqa: S105
+    WRAPPED_SECRET = "wrapped_secret"  # noqa: S105
+    ROTATOR = "rotator"
+    DATA_KEY = "data_key"
+
+
+class Outcome(StrEnum):
+    """How it ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    THROTTLED = "throttled"
+    REFUSED = "refused"
+    ALARM = "alarm"
 
 
 class Act(StrEnum):
@@ -65,6 +79,7 @@ class Act(StrEnum):
     COMPLETE = "complete"
     CANCEL = "cancel"
     TRIP = "trip"
+    DESTROY = "destroy"
 
 
 @router.get("", response_model=LogList, responses=problems(401, 403))
@@ -72,6 +87,9 @@ def list_logs(
     session: SessionDep,
     viewer: ViewerDep,
     entity_type: EntityType | None = None,
+    outcome: Annotated[
+        Outcome | None, Query(description="`alarm`: what a human should look at")
+    ] = None,
     entity_id: Text = None,
     action: Act | None = None,
     user_id: Annotated[Id | None, Query()] = None,
@@ -93,6 +111,7 @@ def list_logs(
         raise Invalid("Too far back: narrow the search with from and to.", loc=("query", "page"))
     filters = crud.Filters(
         entity_type=entity_type,
+        outcome=outcome,
         entity_id=entity_id,
         action=action,
         user_id=user_id,

@@ -11,6 +11,7 @@ from app.core.db import AnyRow
 from app.diff.structural import changes, pointer
 from app.formats import json
 from app.models import Event
+from app.secrets.markers import comparable_text
 
 KEY = "key"
 COMPARED = frozenset({"configuration", "environment"})
@@ -73,7 +74,7 @@ def _changed(path: str, op: str) -> ChangedPath:
 
 
 def _value(content: str | None) -> Any:
-    return json.loads(content) if content is not None else {}
+    return json.loads(comparable_text(content)) if content is not None else {}
 
 
 def _log(row: AnyRow, changed: list[ChangedPath] | None) -> LogRead:

@@ -1,6 +1,7 @@
 """Retention: what each append-only table may forget, and the partitions of the months to come."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -10,6 +11,8 @@ from app.core import db
 from app.core.settings import get_settings
 from app.idempotency import crud as idempotency_crud
 from app.outbox import leases
+from app.secrets import disposal_crud as secrets_crud
+from app.secrets import rotation
 from app.versions import crud as versions_crud
 
 LEASE = "sweep"
@@ -26,21 +29,27 @@ def sweep(holder: str) -> bool:
             return False
         auth_crud.sweep(session)
         idempotency_crud.sweep(session)
+        secrets_crud.sweep(session)
         today = datetime.now(UTC)
         for table in PARTITIONED:
             make_partitions(session, table=table, today=today)
             drop_partitions(session, table=table, today=today)
     prune()
+    rotation.retire()
     return True
 
 
 def prune() -> None:
-    """Delete versions beyond KEEP_VERSIONS, some at a time."""
+    """Delete versions beyond KEEP_VERSIONS and the secrets that only they named, in batches."""
     keep = get_settings().keep_versions
-    for _ in range(PRUNE_BATCHES if keep else 0):
-        with db.transaction() as session:
-            if not versions_crud.prune(session, keep=keep, limit=PRUNE_ROWS):
-                return
+    for work in (
+        partial(versions_crud.prune, keep=keep, limit=PRUNE_ROWS),
+        partial(secrets_crud.prune, limit=PRUNE_ROWS),
+    ):
+        for _ in range(PRUNE_BATCHES if keep else 0):
+            with db.transaction() as session:
+                if not work(session):
+                    break
 
 
 def month_of(moment: datetime) -> datetime:

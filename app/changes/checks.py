@@ -15,6 +15,10 @@ from app.configs.errors import (
 )
 from app.configs.levels import MAX_KEY, Level
 from app.core.settings import get_settings
+from app.formats import json
+from app.models import Action
+from app.secrets import markers
+from app.secrets.errors import SecretDestroyed
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
 
@@ -81,7 +85,30 @@ def key_names(_session: Session, _access: Access, pending: Mapping[Target, Pendi
             raise KeyNameTooLong(MAX_KEY)
 
 
-CHECKS: tuple[Check, ...] = (protection, document_size, key_count, key_names)
+def destroyed_secrets(
+    _session: Session, _access: Access, pending: Mapping[Target, Pending]
+) -> None:
+    """Refuse to bring destroyed values back (409), but for restoring what was around them."""
+    keys = [
+        name
+        for one in pending.values()
+        for name, row in one.rows.items()
+        if one.edited.destroyed and row.value is not None and row.action is not Action.RESTORE
+        if any(
+            found.handle in one.edited.destroyed for found in markers.find(json.loads(row.value))
+        )
+    ]
+    if keys:
+        raise SecretDestroyed(keys)
+
+
+CHECKS: tuple[Check, ...] = (
+    protection,
+    document_size,
+    key_count,
+    key_names,
+    destroyed_secrets,
+)
 
 
 def run(session: Session, *, access: Access, pending: Mapping[Target, Pending]) -> None:

@@ -22,6 +22,8 @@ from app.core.db import AnyRow
 from app.core.errors import AppError
 from app.formats import json
 from app.models import Action
+from app.secrets import markers
+from app.secrets.errors import ValueNeeded
 from app.versions import crud as versions_crud
 
 
@@ -159,13 +161,15 @@ def set_key(
     value_type: str | None = None,
     description: str | None = None,
     is_active: bool | None = None,
+    secret: bool | None = None,
     must_exist: bool | None = None,
     action: Action | None = None,
 ) -> KeyOperation:
     """Return the operation that gives a key a value, a type, a description, or parks it.
 
     `must_exist`: True for an update (KeyNotFound), False for a creation (KeyExists), None for
-    either. Raises ValueTypeMismatch, PreconditionFailed.
+    either. `secret`: whether the whole value is one; None: as it was. Raises ValueTypeMismatch,
+    ValueNeeded, PreconditionFailed.
     """
 
     def operation(draft: Draft) -> None:
@@ -175,6 +179,8 @@ def set_key(
             raise KeyExists(name, draft.level, key.id)
         if must_exist or value is KEEP:
             key = draft.require(name)
+        if value is KEEP and secret is False and key is not None and key.is_encrypted:
+            raise ValueNeeded
         content = _value(draft, name, key) if value is KEEP else value
         _check_type(value_type, content)
         active = is_active if is_active is not None else (key is None or key.is_active)
@@ -182,6 +188,7 @@ def set_key(
             value_type=value_type,
             description=description,
             parked=None if active else json.dumps(content),
+            secret=secret,
             action=action,
         )
         if active:
@@ -228,5 +235,7 @@ def _value(draft: Draft, name: str, key: StoredKey | None) -> Any:
 
 
 def _check_type(wanted: str | None, value: Any) -> None:
-    if wanted is not None and not fits(wanted, value):
+    if wanted is None or markers.is_marked(value):  # the type of what is sealed is seen later
+        return
+    if not fits(wanted, infer(value)):
         raise ValueTypeMismatch(wanted, infer(value))

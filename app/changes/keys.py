@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.changes.plan import Edited, KeyWish, Stored, StoredKey
+from app.configs.errors import ValueTypeMismatch
 from app.configs.values import fits, infer
 from app.formats import json
 from app.models import Action
+from app.secrets import markers
 
 NO_WISH = KeyWish()
 
@@ -62,8 +64,11 @@ def _set(
     """Return the row of a key that the document has, None when nothing about it changes."""
     wish = edited.wishes.get(name, NO_WISH)
     checksum = json.checksum(value)
-    kept = key.value_type if key and key.exists and fits(key.value_type, value) else None
-    value_type = wish.value_type or kept or infer(value)
+    found = type_of(value, edited)
+    kept = key.value_type if key and key.exists and fits(key.value_type, found) else None
+    if wish.value_type and not fits(wish.value_type, found):
+        raise ValueTypeMismatch(wish.value_type, found)
+    value_type = wish.value_type or kept or found
     description = wish.description if wish.description is not None else _description(key)
     if (
         key is not None
@@ -95,7 +100,8 @@ def _left_out(config_id: int, key: StoredKey, edited: Edited) -> KeyRow | None:
         parked = key.parked
     value = json.loads(parked) if parked is not None else None
     checksum = json.checksum(value) if parked is not None else None
-    kept = key.value_type if parked is None or fits(key.value_type, value) else infer(value)
+    found = type_of(value, edited)
+    kept = key.value_type if parked is None or fits(key.value_type, found) else found
     value_type = wish.value_type or kept
     description = wish.description if wish.description is not None else key.description
     before = (key.is_active, key.checksum, key.value_type, key.description)
@@ -113,6 +119,13 @@ def _left_out(config_id: int, key: StoredKey, edited: Edited) -> KeyRow | None:
         is_active=parked is None,
         action=wish.action or (Action.DELETE if parked is None else Action.UPDATE),
     )
+
+
+def type_of(value: Any, edited: Edited) -> str:
+    """Return the type of a value; that of a secret is known by its handle."""
+    if markers.is_secret(value):
+        return edited.types[value[markers.HANDLE]]
+    return infer(value)
 
 
 def _description(key: StoredKey | None) -> str:

@@ -43,6 +43,7 @@ class StoredKey:
     value_type: str
     description: str
     is_active: bool
+    is_encrypted: bool
     parked: str | None
     created_at: datetime
     created_by: str
@@ -90,13 +91,14 @@ class KeyWish:
     """What an edit says of a key beside its value in the document; None: as it was.
 
     `parked` is the value of a key that shall be inactive. `gone`: it shall be deleted, whether
-    it was active or not.
+    it was active or not. `secret`: whether its whole value is one; None: a secret stays one.
     """
 
     value_type: str | None = None
     description: str | None = None
     parked: str | None = None
     gone: bool = False
+    secret: bool | None = None
     action: Action | None = None
 
 
@@ -106,6 +108,7 @@ class Edited:
 
     `always` makes a version even of equal content: going back is worth a record. `by_key`: the
     change was one of keys, and is recorded as such. `value` is the parsed content, if at hand.
+    `types` and `destroyed` say of the secrets in it, by handle, what their values are.
     """
 
     content: str | None
@@ -115,6 +118,8 @@ class Edited:
     by_key: bool = False
     value: dict[str, Any] | None = None
     wishes: Mapping[str, KeyWish] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+    destroyed: frozenset[str] = frozenset()
 
 
 Edit = Callable[[Stored], Edited]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.changes import checks, crud, kinds, writing
+from app.changes import checks, crud, kinds, sealing, writing
 from app.changes.checks import Pending
 from app.changes.keys import KeyRow, key_rows, members
 from app.changes.plan import Change, Stored, StoredKey, Target
@@ -143,7 +143,7 @@ def apply(
     for change in changes:
         now = stored[change.target]
         check_precondition(change.precondition, now)
-        edited = change.edit(now)
+        edited = sealing.seal(session, access, change.target, now, change.edit(now))
         rows = key_rows(now, edited) if isinstance(change.target, Level) else []
         by_name = {row.name: row for row in rows}
         pending[change.target] = Pending(change.target, now, edited, by_name)

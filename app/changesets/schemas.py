@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.configs.levels import EnvironmentName, ServiceName
 from app.core.schemas import MAX_ID, Message, Strict
-from app.keys.schemas import KeyName, KeyRead
+from app.keys.schemas import IsEncrypted, KeyName, KeyRead
 
 MAX_CHANGES = 10_000
 
@@ -19,7 +19,7 @@ class KeyChange(Strict):
     key: KeyName
     op: Literal["set", "delete", "unset"]
     value: Any = None
-    is_encrypted: bool = False
+    is_encrypted: IsEncrypted | None = None
     expected_version: Annotated[int, Field(strict=True, ge=0, le=MAX_ID)] | None = None
 
     @model_validator(mode="after")
@@ -27,6 +27,8 @@ class KeyChange(Strict):
         """Demand a value where one is set, and none elsewhere."""
         if (self.op == "set") != ("value" in self.model_fields_set):
             raise ValueError("value belongs to op set, and only to it")
+        if self.op != "set" and self.is_encrypted is not None:
+            raise ValueError("is_encrypted belongs to op set")
         return self
 
 

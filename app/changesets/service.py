@@ -11,7 +11,6 @@ from app.changes.service import DuplicateChange, apply
 from app.changesets.schemas import KeyChange
 from app.configs.levels import GLOBAL, Level
 from app.keys import presenters
-from app.keys.errors import SecretsUnavailable
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
 
@@ -28,8 +27,6 @@ def apply_changes(
         level = Level.of(change.service or GLOBAL, change.environment)
         if (level, change.key) in places:
             raise DuplicateChange(f"Key '{change.key}' of {level} is changed twice.")
-        if change.is_encrypted:
-            raise SecretsUnavailable
         places[level, change.key] = change
     by_level: dict[Level, list[KeyOperation]] = {}
     for (level, _), change in places.items():
@@ -60,4 +57,10 @@ def _operation(change: KeyChange) -> KeyOperation:
         return edits.delete_key(change.key, precondition=precondition)
     if change.op == "unset":
         return edits.unset_key(change.key, precondition=precondition)
-    return edits.set_key(change.key, change.value, precondition=precondition, is_active=True)
+    return edits.set_key(
+        change.key,
+        change.value,
+        precondition=precondition,
+        is_active=True,
+        secret=change.is_encrypted,
+    )

@@ -26,9 +26,9 @@ def infer(value: Any) -> ValueType:
     return ValueType.JSON
 
 
-def fits(value_type: str, value: Any) -> bool:
-    """Say whether a value may stand under a type; `json` takes every value."""
-    return value_type in {ValueType.JSON, infer(value)}
+def fits(wanted: str, found: str) -> bool:
+    """Say whether a value of a type may stand under another; `json` takes every value."""
+    return wanted in {ValueType.JSON, found}
 
 
 def is_unset(value: Any) -> bool:

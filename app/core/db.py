@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from sqlalchemy import Engine, Row, Select, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, Row, Select, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -22,7 +22,7 @@ AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 
 RETRYABLE = frozenset({"40001", "40P01"})
-LOST_RACES = frozenset({"uq_configs_level"})
+LOST_RACES = frozenset({"uq_configs_level", "fk_secrets_data_key_id_data_keys"})
 """Constraints that only somebody who was faster can break, such as by a rename meanwhile."""
 UNAVAILABLE = frozenset({"25006", "53000", "53100", "53200", "53300", "57014", "57P01", "57P02"})
 BUSY = frozenset({"55P03"})
@@ -105,9 +105,15 @@ def get_probe_engine() -> Engine:
     return make_engine(get_settings(), pool_size=2)
 
 
+@lru_cache(maxsize=1)
+def get_side_engine() -> Engine:
+    """Return one connection for what is committed while requests hold all the others."""
+    return make_engine(get_settings(), pool_size=1)
+
+
 def dispose_engines(*, forked: bool = False) -> None:
     """Close all connections of this process; after a fork, leave the parent's alone."""
-    for cached in (get_engine, get_probe_engine):
+    for cached in (get_engine, get_probe_engine, get_side_engine):
         if cached.cache_info().currsize:
             cached().dispose(close=not forked)
             cached.cache_clear()
@@ -142,6 +148,25 @@ def transaction() -> Iterator[Session]:
     with open_session() as session:
         yield session
         finish(session)
+
+
+@contextmanager
+def side_transaction() -> Iterator[Session]:
+    """Run one transaction on the connection that requests do not use."""
+    with Session(get_side_engine(), expire_on_commit=False, autoflush=False) as session:
+        yield session
+        finish(session)
+
+
+@contextmanager
+def lone_connection() -> Iterator[Connection]:
+    """Open a connection of its own, past any pooler, for locks that go with a connection."""
+    engine = create_engine(get_settings().database(direct=True), poolclass=NullPool)
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def sqlstate(error: DBAPIError) -> str | None:

@@ -22,6 +22,8 @@ Versioned configuration, pushed live, audited, reversible.
 TAGS = [
     {"name": "accounts", "description": "Register, log in, log out; users (global admins)."},
     {"name": "documents", "description": "Configs as whole documents: the everyday surface."},
+    {"name": "keys", "description": "Single keys of configs, and change sets of many."},
+    {"name": "secrets", "description": "Sharing, destroying and renewing secrets."},
     {"name": "workspaces", "description": "Who shares what: members, roles, services."},
     {"name": "api keys", "description": "What programs show to be let in, and how far."},
     {"name": "audit", "description": "Who did what, when, from where."},

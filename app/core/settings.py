@@ -1,6 +1,7 @@
 """Settings: environment variables or `.env`, one table (docs/settings.md)."""
 
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -48,7 +49,30 @@ class Settings(BaseSettings):
         "none: made once in DATA_DIR (embedded mode) or read from there",
     )
     encryption_key: SecretStr | None = Field(
-        default=None, description="Encrypts secrets; comma-separated, the first encrypts"
+        default=None,
+        description="Encrypts the keys of secrets; comma-separated, the first one does, all open",
+    )
+    encryption_key_file: Path | None = Field(
+        default=None, description="Instead of ENCRYPTION_KEY: a file with such keys, one a line"
+    )
+    enable_encryption: bool = Field(
+        default=True, description="Secrets are always encrypted: false only makes a warning"
+    )
+    vault_addr: str | None = Field(
+        default=None, description="Vault whose Transit engine encrypts instead of ENCRYPTION_KEY"
+    )
+    vault_token: SecretStr | None = Field(default=None, description="Used with VAULT_ADDR")
+    vault_token_file: Path | None = Field(
+        default=None, description="Instead of VAULT_TOKEN; read anew when it changes"
+    )
+    vault_transit_key: str = Field(default="configsync", description="Name of the key in Transit")
+    vault_transit_mount: str = Field(default="transit", description="Where Transit is mounted")
+    data_key_cache_s: int = Field(
+        default=300, ge=1, description="Seconds that a decrypted data key is used without its KEK"
+    )
+    egress_allow: CommaList = Field(
+        default=(),
+        description="Private networks (CIDR) that webhooks and rotators may reach; public ones may",
     )
     api_key: SecretStr | None = Field(
         default=None, description="Bootstrap API key of the workspace `default`, with every right"
@@ -135,12 +159,20 @@ class Settings(BaseSettings):
         default=2000, ge=50, description="DeepDiff of two documents before `diff_truncated`"
     )
 
-    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @field_validator("trusted_proxies", "cors_origins", "egress_allow", mode="before")
     @classmethod
     def split_commas(cls, value: object) -> object:
         """Read a comma-separated list."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("egress_allow")
+    @classmethod
+    def networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Accept networks in CIDR form."""
+        for one in value:
+            ip_network(one)
         return value
 
     @field_validator("log_level")
@@ -162,6 +194,8 @@ class Settings(BaseSettings):
             raise ValueError("ADMIN_PASSWORD is a known default: choose another")
         if not self.auth_enabled and self.host not in LOOPBACK:
             raise ValueError("AUTH_ENABLED=false is allowed only while HOST is 127.0.0.1 or ::1")
+        if self.encryption_key is not None and self.encryption_key_file is not None:
+            raise ValueError("Give either ENCRYPTION_KEY or ENCRYPTION_KEY_FILE")
         if bool(self.tls_cert_file) != bool(self.tls_key_file):
             raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE go together")
         return self
@@ -215,7 +249,11 @@ class Settings(BaseSettings):
 
     def encryption_keys(self) -> tuple[str, ...]:
         """Return the keys for secrets, the encrypting one first."""
-        return self._keys("encryption_key")
+        if self.encryption_key_file is None:
+            return self._keys("encryption_key")
+        text = ",".join(self.encryption_key_file.read_text().split())
+        refuse_weak("ENCRYPTION_KEY_FILE", text)
+        return tuple(part for part in text.split(",") if part)
 
     def _keys(self, name: str) -> tuple[str, ...]:
         given: SecretStr | None = getattr(self, name)

@@ -30,9 +30,11 @@ from app.documents.schemas import (
     RollbackWrite,
     VersionList,
 )
-from app.effective.service import Effective, explain, require_effective
+from app.effective.service import Effective, explain, require_effective, shown_text
 from app.formats import json
 from app.idempotency.deps import Idempotent
+from app.secrets.deps import Reveal
+from app.secrets.service import reveal_text
 from app.versions import comparing
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access, ReadAccess, Waited, WriteAccess
@@ -80,9 +82,11 @@ def get_config(
     at: AsOf,
     service_name: ServiceQuery,
     environment: EnvironmentQuery = None,
+    reveal: Reveal = False,
 ) -> Response:
-    """Get the stored document of one level, not merged."""
-    return _stored(request, session, access, Level.of(service_name, environment), at)
+    """Get the stored document of one level, not merged. Secrets are masked, unless `reveal`."""
+    level = Level.of(service_name, environment)
+    return _stored(request, session, access, level, at, reveal=reveal)
 
 
 @router.post("/update", response_model=ConfigRead, responses=WRITE)
@@ -218,18 +222,22 @@ def get_effective(
     explained: Annotated[
         bool, Query(alias="explain", description="Say where each value comes from")
     ] = False,
+    reveal: Reveal = False,
 ) -> Response:
     """Get the config as the service sees it: global, environment, service, service in environment.
 
-    Narrower levels win, objects merge; `{"$unset": true}` takes away what was inherited.
+    Narrower levels win, objects merge; `{"$unset": true}` takes away what was inherited. Secrets
+    stand in it for callers with `read_secrets`, which the audit tells; others see bullets.
     """
     level = Level.of(service_name, environment)
     if stored:
-        return _stored(request, session, access, level, at)
+        return _stored(request, session, access, level, at, reveal=reveal)
+    if reveal:
+        raise Invalid("reveal goes with stored=true.", loc=("query", "reveal"))
     effective = require_effective(session, access=access, level=level, at=at)
     access.count_read("configuration", str(level))
     unchanged = None if explained else not_modified(request.headers, effective.etag)
-    return unchanged or _effective(effective, explained=explained)
+    return unchanged or _effective(session, access, effective, explained=explained)
 
 
 @router.post("/{service_name}", response_model=ConfigRead, responses=WRITE)
@@ -334,14 +342,16 @@ def rollback_service(
     return answer(written.members, etag=written.etag)
 
 
-def _effective(effective: Effective, *, explained: bool) -> Response:
+def _effective(
+    session: SessionDep, access: Access, effective: Effective, *, explained: bool
+) -> Response:
     own = effective.stored
     members = {
         "service": effective.level.name,
         "environment": effective.level.environment,
         "version": effective.version,
         "revision": effective.revision,
-        "config": raw(effective.content),
+        "config": raw(shown_text(session, access=access, effective=effective)),
         "document_version": own.version if own else None,
         "document_etag": document_etag(own.id, own.version) if own else None,
     }
@@ -351,11 +361,22 @@ def _effective(effective: Effective, *, explained: bool) -> Response:
 
 
 def _stored(
-    request: Request, session: SessionDep, access: Access, level: Level, at: int | None
+    request: Request,
+    session: SessionDep,
+    access: Access,
+    level: Level,
+    at: int | None,
+    *,
+    reveal: bool,
 ) -> Response:
     row = service.require_document(session, access=access, level=level, at=at)
     access.count_read("configuration", str(level))
     etag = document_etag(row.id, row.version)
+    if reveal:
+        text = reveal_text(
+            session, access=access, place=level, text=row.content, resource_id=str(row.id)
+        )
+        return answer({**presenters.config(row), "config": raw(text)}, etag=etag)
     return not_modified(request.headers, etag) or _document(row)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.configs.values import is_unset
+from app.secrets.markers import is_object
 
 Path = tuple[str, ...]
 
@@ -78,7 +79,7 @@ def merge(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def has_dotted_names(value: Any) -> bool:
     """Say whether any object in a value has a member whose name contains a dot."""
-    if isinstance(value, dict):
+    if is_object(value):
         return any("." in name or has_dotted_names(item) for name, item in value.items())
     return False
 
@@ -87,9 +88,9 @@ def _merge_plain(into: dict[str, Any], document: Mapping[str, Any]) -> None:
     for name, value in document.items():
         if is_unset(value):
             into.pop(name, None)
-        elif isinstance(value, dict):
+        elif is_object(value):
             below = into.get(name)
-            if not isinstance(below, dict):
+            if not is_object(below):
                 below = into[name] = {}
             _merge_plain(below, value)
         else:
@@ -128,7 +129,7 @@ def _unset(node: Node, steps: Sequence[str]) -> None:
 
 
 def _put(node: Node, value: Any, path: Path, level: int) -> None:
-    if isinstance(value, dict):
+    if is_object(value):
         if node.value is not MISSING:
             node.hide(level)
             node.value, node.places = MISSING, []
@@ -234,10 +235,10 @@ def _walk(root: Node) -> Iterator[_Found]:
 def _place(document: dict[str, Any], path: Path, value: Any) -> None:
     for name in path[:-1]:
         below = document.get(name)
-        if not isinstance(below, dict):
+        if not is_object(below):
             below = document[name] = {}
         document = below
-    if isinstance(value, dict) and isinstance(document.get(path[-1]), dict):
+    if value == {} and is_object(document.get(path[-1])):
         return
     document[path[-1]] = value
 
@@ -269,7 +270,7 @@ def spelled_twice(document: Mapping[str, Any]) -> list[str]:
 def _spellings(document: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Path]]:
     for name, value in document.items():
         spelling = (*path, name)
-        if isinstance(value, dict) and value and not is_unset(value):
+        if is_object(value) and value and not is_unset(value):
             yield from _spellings(value, spelling)
         else:
             yield ".".join(spelling), spelling
@@ -285,7 +286,7 @@ def find(document: Mapping[str, Any], key: str) -> tuple[str, Any]:
     head, dot, rest = key.partition(".")
     while dot:
         below = document.get(head)
-        if isinstance(below, dict) and (found := find(below, rest)[1]) is not MISSING:
+        if is_object(below) and (found := find(below, rest)[1]) is not MISSING:
             return head, found
         step, dot, rest = rest.partition(".")
         head = f"{head}.{step}"

@@ -21,6 +21,8 @@ from app.core.db import AnyRow
 from app.effective import merge
 from app.effective.merge import MISSING, look_up
 from app.formats import json
+from app.secrets import markers
+from app.secrets.service import may_reveal, reveal
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
 
@@ -41,12 +43,18 @@ class Part:
 
 
 class Effective:
-    """What a service gets at a level: parts, widest first, merged when somebody looks."""
+    """What a service gets at a level: parts, widest first, merged when somebody looks.
+
+    Secrets stand in it in their stored form; `shown` puts bullets or values in their place.
+    `reveals`: the caller may see them.
+    """
 
     def __init__(self, level: Level, parts: Sequence[Part]) -> None:
         self.level = level
         self.parts = parts
         self.present = [part for part in parts if part.content is not None]
+        self.has_secrets = any(markers.may_have_secrets(part.content) for part in self.present)
+        self.reveals = False
 
     @cached_property
     def documents(self) -> list[dict[str, Any]]:
@@ -73,9 +81,16 @@ class Effective:
 
     @cached_property
     def version(self) -> str:
-        """Return a short hash that changes exactly when the merged document does."""
+        """Return a short hash that changes exactly when the caller's merged document does."""
+        if self.has_secrets:
+            return self.tag(self.config)
         checksum = self.present[0].checksum if self.as_stored else json.checksum(self.config)
         return (checksum or "")[:VERSION_LENGTH]
+
+    def tag(self, value: Any, *more: Any) -> str:
+        """Return a short hash of a part of the document, as the caller sees it."""
+        seen = markers.comparable(value) if self.reveals else markers.mask(value)
+        return json.checksum([seen, *more] if more else seen)[:VERSION_LENGTH]
 
     @property
     def revision(self) -> int:
@@ -124,7 +139,28 @@ def require_effective(
     effective = Effective(level, parts)
     if not effective.present:
         raise ConfigNotFound(level, access.slug)
+    if effective.has_secrets:
+        effective.reveals = may_reveal(session, access, level)
     return effective
+
+
+def shown(session: Session, *, access: Access, effective: Effective, value: Any) -> Any:
+    """Return a part of the config as the caller sees it: bullets, or secrets and an event.
+
+    Raises Sealed, IntegrityError, AuditUnavailable.
+    """
+    if not effective.has_secrets:
+        return value
+    if not effective.reveals:
+        return markers.mask(value)
+    return reveal(session, access=access, place=effective.level, value=value, stored=False)
+
+
+def shown_text(session: Session, *, access: Access, effective: Effective) -> str:
+    """Return the whole config as the caller sees it, as JSON text."""
+    if not effective.has_secrets:
+        return effective.content
+    return json.dumps(shown(session, access=access, effective=effective, value=effective.config))
 
 
 def _part(level: Level, row: AnyRow) -> Part:
@@ -150,17 +186,18 @@ def require_value(effective: Effective, key: str, *, slug: str) -> tuple[Any, Pa
 def explain(effective: Effective) -> dict[str, Any]:
     """Return where each value comes from: its level and version, and what it hides.
 
-    `values` by address, `levels` with their versions, `warnings` for people.
+    `values` by address, `levels` with their versions, `warnings` for people. Secrets are masked.
     """
     parts = effective.present
     return {
         "levels": [_described(part) for part in parts],
         "values": {
             origin.address: {
-                "value": origin.value,
+                "value": markers.mask(origin.value),
                 **_described(parts[origin.level]),
                 "hides": [
-                    {"value": value, **_described(parts[level])} for level, value in origin.hidden
+                    {"value": markers.mask(value), **_described(parts[level])}
+                    for level, value in origin.hidden
                 ],
             }
             for origin in merge.origins(effective.documents)

@@ -13,6 +13,8 @@ from app.health.service import CONNECTED, DISABLED, DISCONNECTED
 
 router = APIRouter(tags=["health"], route_class=StrictRoute)
 
+SEALED = "secrets are sealed: see `python -m app keys status`"
+
 Status = Literal["connected", "disconnected", "disabled"]
 
 
@@ -26,6 +28,7 @@ class Health(BaseModel):
     worker_status: Status
     audit_log: Literal["worker", "server", "nobody"]
     audit_pending_seconds: float | None
+    secrets: Literal["open", "sealed", "unknown"]
     version: str
 
 
@@ -50,8 +53,10 @@ def look() -> Health:
     worker = seen.get("worker")
     writer = str(seen.get("writer") or "nobody").partition(":")[0]
     pending = seen.get("pending")
+    sealed = database == CONNECTED and service.is_sealed()
     fine = (
         database == CONNECTED
+        and not sealed
         and broker != DISCONNECTED
         and (broker == DISABLED or worker is not None)
     )
@@ -62,6 +67,7 @@ def look() -> Health:
         worker_status=DISABLED if broker == DISABLED else CONNECTED if worker else DISCONNECTED,
         audit_log=writer,
         audit_pending_seconds=pending,
+        secrets="unknown" if database != CONNECTED else "sealed" if sealed else "open",
         version=__version__,
     )
 
@@ -104,11 +110,14 @@ async def ready(
 ) -> Ready:
     """Say whether requests can be served: the database answers and is migrated.
 
-    Nothing can be served without the database yet, so `degraded` is false and `strict` moot.
+    `degraded` while secrets are sealed: everything else works.
     """
     reason = await run_in_threadpool(service.not_ready)
     if reason is None:
-        return Ready(status="ready")
+        sealed = await run_in_threadpool(service.is_sealed)
+        if not (sealed and strict):
+            return Ready(status="ready", degraded=sealed, reason=SEALED if sealed else None)
+        reason = SEALED
     response.status_code = 503
     response.headers["Retry-After"] = "2"
     return Ready(status="not_ready", reason=reason)

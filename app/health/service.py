@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.core import db
 from app.core.settings import get_settings
 from app.outbox import drain, leases
+from app.secrets import data_keys
 
 CONNECTED, DISCONNECTED, DISABLED = "connected", "disconnected", "disabled"
 HEARTBEAT = "worker"
@@ -57,6 +58,15 @@ def known_migrations() -> frozenset[str]:
 
 def _root() -> Path:
     return Path(__file__).resolve().parents[2]
+
+
+def is_sealed() -> bool:
+    """Say whether secrets cannot be read, although the database answers."""
+    try:
+        with Session(db.get_probe_engine()) as session:
+            return data_keys.is_sealed(session)
+    except (SQLAlchemyError, OSError):
+        return False
 
 
 def not_ready() -> str | None:

@@ -1,6 +1,7 @@
 """`Idempotency-Key`: a POST that may be sent twice has its effect once."""
 
 import hashlib
+import hmac
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from app.auth.deps import Credential, CredentialDep, KeyDigest
 from app.core.errors import Conflict, Invalid
 from app.core.routing import SessionDep
+from app.core.settings import get_settings
 from app.idempotency import crud
 
 KEPT_HEADERS = ("etag", "x-configsync-revision", "content-type")
@@ -69,19 +71,19 @@ async def idempotent(
         return
     caller = caller_name(request, credential)
     route = f"{request.method} {request.scope['route'].path}"
-    digest = request_digest(request.url.path, request.url.query, await request.body())
+    digests = request_digests(request.url.path, request.url.query, await request.body())
     kept = await run_in_threadpool(
         crud.claim, session, caller=caller, route=route, key=idempotency_key
     )
     if kept is crud.RUNNING:
         raise RequestInProgress
     if kept is not None:
-        if kept.digest != digest:
+        if kept.digest not in digests:
             raise IdempotencyKeyReused
         raise Replay(_again(kept))
 
     session.info["remember"] = partial(
-        _remember, session, caller=caller, route=route, key=idempotency_key, digest=digest
+        _remember, session, caller=caller, route=route, key=idempotency_key, digest=digests[0]
     )
 
 
@@ -94,9 +96,14 @@ def caller_name(request: Request, credential: Credential | None) -> str:
     return f"user:{credential.user_id}"
 
 
-def request_digest(path: str, query: str, body: bytes) -> str:
-    """Return the digest by which two requests are the same."""
-    return hashlib.sha256(b"\0".join((path.encode(), query.encode(), body))).hexdigest()
+def request_digests(path: str, query: str, body: bytes) -> list[str]:
+    """Return the digests by which two requests are the same, one per signing key.
+
+    Keyed, because a body may hold a secret that could be guessed from a plain digest.
+    """
+    text = b"\0".join((path.encode(), query.encode(), body))
+    keys = get_settings().signing_keys()
+    return [hmac.new(key.encode(), text, hashlib.sha256).hexdigest() for key in keys]
 
 
 def _remember(

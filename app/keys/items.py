@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.changes.deps import Preconditions, expecting
 from app.configs.deps import AsOf
 from app.configs.levels import GLOBAL, EnvironmentQuery, Level, ServiceName
-from app.core.answers import answer, not_modified
+from app.core.answers import answer, not_modified, tags
 from app.core.pagination import after, after_place, next_cursor, next_place_cursor
 from app.core.routing import Route, SessionDep
 from app.core.schemas import MAX_ID, PAGE_SIZE, Cursor, Id, Limit, LongCursor, problems
@@ -45,7 +45,11 @@ def create_item(
         access=access,
         level=Level.of(body.service_name, body.environment),
         name=body.key,
-        said=Said(value=body.value, description=body.description, is_encrypted=body.is_encrypted),
+        said=Said(
+            value=body.value,
+            description=body.description,
+            is_encrypted=body.is_encrypted or None,
+        ),
         precondition=precondition,
     )
     return answer(presenters.item(written.members), etag=written.etag, status=201)
@@ -170,7 +174,12 @@ def get_item(
     level = Level.of(service_name, environment)
     effective = require_effective(session, access=access, level=level, at=at)
     members, etag = service.effective_item(
-        session, access=access, effective=effective, name=key, at=at
+        session,
+        access=access,
+        effective=effective,
+        name=key,
+        at=at,
+        known=tags(request.headers.get("if-none-match")) or (),
     )
     access.count_read("key", f"{level} {key}")
     return not_modified(request.headers, etag) or answer(members, etag=etag)

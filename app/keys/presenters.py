@@ -8,6 +8,7 @@ from app.core.answers import raw
 from app.core.db import AnyRow
 from app.formats import json
 from app.models import Action, Key
+from app.secrets.markers import is_secret_text
 
 CHANGE_TYPES = {
     Action.CREATE: "created",
@@ -37,7 +38,7 @@ def _key(
         "value": raw(one.value),
         "value_type": one.value_type,
         "description": one.description,
-        "is_encrypted": False,
+        "is_encrypted": is_secret_text(one.value),
         "is_active": one.is_active and one.value is not None,
         "app_id": service,
         "environment": environment,
@@ -58,7 +59,9 @@ def item(members: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def effective_item(row: AnyRow, *, name: str, value: Any, level: Level) -> dict[str, Any]:
+def effective_item(
+    row: AnyRow, *, name: str, value: Any, is_secret: bool, level: Level
+) -> dict[str, Any]:
     """Return the members of `ItemRead` for an effective value and the row of its key."""
     return {
         "id": row.id,
@@ -67,7 +70,7 @@ def effective_item(row: AnyRow, *, name: str, value: Any, level: Level) -> dict[
         "environment": level.environment,
         "service_name": level.name,
         "description": row.description,
-        "is_encrypted": False,
+        "is_encrypted": is_secret,
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,

@@ -29,6 +29,7 @@ from app.keys.schemas import (
     KeyWrite,
 )
 from app.keys.service import MAX_OFFSET, Said
+from app.secrets.deps import Reveal
 from app.workspaces.deps import ReadAccess, Waited, WriteAccess
 
 router = APIRouter(prefix="/api/v1", tags=["keys"], route_class=Route)
@@ -69,7 +70,7 @@ def create_key(
             value=body.value,
             value_type=body.value_type,
             description=body.description,
-            is_encrypted=body.is_encrypted,
+            is_encrypted=body.is_encrypted or None,
             message=body.message,
         ),
         precondition=precondition,
@@ -123,7 +124,9 @@ def fetch_config(body: FetchQuery, session: SessionDep, access: ReadAccess, at: 
     access.count_read("configuration", str(level))
     return answer(
         {
-            "configs": raw(service.pick(effective, body.keys)),
+            "configs": raw(
+                service.pick(session, access=access, effective=effective, names=body.keys)
+            ),
             "version": effective.version,
             "revision": effective.revision,
             "cache_ttl": get_settings().client_cache_ttl,
@@ -133,11 +136,20 @@ def fetch_config(body: FetchQuery, session: SessionDep, access: ReadAccess, at: 
 
 
 @router.get("/configs/{key_id}", response_model=KeyRead, responses=READ, dependencies=[Waited])
-def get_key(key_id: Id, request: Request, session: SessionDep, access: ReadAccess) -> Response:
-    """Get a key as it is stored."""
+def get_key(
+    key_id: Id,
+    request: Request,
+    session: SessionDep,
+    access: ReadAccess,
+    reveal: Reveal = False,
+) -> Response:
+    """Get a key as it is stored. A secret is masked, unless `reveal`."""
     row = service.require_key(session, access=access, key_id=key_id)
     access.count_read("key", str(key_id))
     etag = key_etag(row.Key.id, row.Key.version)
+    if reveal:
+        members = service.revealed(session, access=access, row=row)
+        return answer(members, etag=etag)
     return not_modified(request.headers, etag) or answer(presenters.key(row), etag=etag)
 
 

@@ -20,8 +20,12 @@ def check_key(name: str) -> str:
 KeyName = Annotated[str, Field(min_length=1, max_length=MAX_KEY), AfterValidator(check_key)]
 Description = Annotated[str, Field(max_length=2000), AfterValidator(storable)]
 Version = Annotated[int, Field(strict=True, ge=0, le=MAX_ID)]
-NotSecret = Annotated[
-    bool, Field(description="Secrets are not here yet: true is refused", examples=[False])
+IsEncrypted = Annotated[
+    bool,
+    Field(
+        description="Whether the whole value is a secret; left out, a secret stays one",
+        examples=[False],
+    ),
 ]
 
 
@@ -31,7 +35,7 @@ class KeyWrite(Strict):
     value: Any = None
     value_type: ValueType | None = None
     description: Description | None = None
-    is_encrypted: NotSecret | None = None
+    is_encrypted: IsEncrypted | None = None
     is_active: bool | None = None
     expected_version: Version | None = None
     message: Message | None = None
@@ -64,7 +68,7 @@ class KeyCreate(Strict):
     value: Any
     value_type: ValueType | None = None
     description: Description = ""
-    is_encrypted: NotSecret = False
+    is_encrypted: IsEncrypted = False
     app_id: ServiceName | None = None
     environment: EnvironmentName | None = None
     message: Message | None = None
@@ -163,7 +167,7 @@ class ItemCreate(Strict):
     environment: EnvironmentName | None = None
     service_name: ServiceName
     description: Description = ""
-    is_encrypted: NotSecret = False
+    is_encrypted: IsEncrypted = False
 
 
 class ItemWrite(Strict):
@@ -171,7 +175,7 @@ class ItemWrite(Strict):
 
     value: Any = None
     description: Description | None = None
-    is_encrypted: NotSecret | None = None
+    is_encrypted: IsEncrypted | None = None
     expected_version: Version | None = None
     message: Message | None = None
 

@@ -13,21 +13,23 @@ from app.changes.plan import Change, Precondition, key_etag
 from app.changes.service import apply
 from app.configs.errors import ConfigNotFound, KeyNotFound, VersionEmpty, VersionNotFound
 from app.configs.levels import Level
-from app.core.answers import Written
+from app.core.answers import Written, raw
 from app.core.db import AnyRow
 from app.core.errors import Invalid
 from app.effective.merge import MISSING, look_up
 from app.effective.service import (
-    VERSION_LENGTH,
     Effective,
     require_effective,
     require_value,
+    shown,
+    shown_text,
 )
 from app.formats import json
 from app.keys import crud, presenters
 from app.keys.crud import Filters, Page
-from app.keys.errors import SecretsUnavailable
 from app.keys.schemas import ItemWrite, KeyWrite
+from app.secrets.markers import is_secret
+from app.secrets.service import reveal_text
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
 
@@ -42,7 +44,7 @@ class Said:
     value_type: str | None = None
     description: str | None = None
     is_active: bool | None = None
-    is_encrypted: bool = False
+    is_encrypted: bool | None = None
     message: str | None = None
 
 
@@ -53,7 +55,7 @@ def said(body: KeyWrite | ItemWrite) -> Said:
         value_type=body.value_type if isinstance(body, KeyWrite) else None,
         description=body.description,
         is_active=body.is_active if isinstance(body, KeyWrite) else None,
-        is_encrypted=bool(body.is_encrypted),
+        is_encrypted=body.is_encrypted,
         message=body.message,
     )
 
@@ -121,8 +123,6 @@ def _write(
     precondition: Precondition,
     must_exist: bool,
 ) -> Written:
-    if said.is_encrypted:
-        raise SecretsUnavailable
     operation = edits.set_key(
         name,
         said.value,
@@ -130,6 +130,7 @@ def _write(
         value_type=said.value_type,
         description=said.description,
         is_active=said.is_active,
+        secret=said.is_encrypted,
         must_exist=must_exist,
     )
     return _commit(session, access, level, name, operation, said.message)
@@ -202,19 +203,34 @@ def _checksums(text: str) -> list[str]:
 
 
 def effective_item(
-    session: Session, *, access: Access, effective: Effective, name: str, at: int | None
+    session: Session,
+    *,
+    access: Access,
+    effective: Effective,
+    name: str,
+    at: int | None,
+    known: Sequence[str] = (),
 ) -> tuple[dict[str, Any], str]:
     """Return the members of `ItemRead` for an effective value, and its tag.
 
-    Id, version and description are those of the key that it comes from. Raises KeyNotFound.
+    Id, version and description are those of the key that it comes from. Without members when
+    the tag is `known`: what is not sent is not read. Raises KeyNotFound.
     """
     value, part, holder = require_value(effective, name, slug=access.slug)
     row = crud.get_holder(session, config_id=part.id, name=holder, at=at)
     if row is None:
         raise KeyNotFound(name, effective.level, access.slug)
-    members = presenters.effective_item(row, name=name, value=value, level=effective.level)
-    tag = json.checksum([value, row.id, row.version])[:VERSION_LENGTH]
-    return members, f'"e{tag}"'
+    tag = f'"e{effective.tag(value, row.id, row.version)}"'
+    if tag in known:
+        return {}, tag
+    members = presenters.effective_item(
+        row,
+        name=name,
+        value=shown(session, access=access, effective=effective, value=value),
+        is_secret=is_secret(value),
+        level=effective.level,
+    )
+    return members, tag
 
 
 def find_items(
@@ -230,9 +246,24 @@ def find_items(
     return [members]
 
 
-def pick(effective: Effective, names: list[str] | None) -> str:
+def pick(session: Session, *, access: Access, effective: Effective, names: list[str] | None) -> str:
     """Return the wanted values of an effective config by key, as JSON text; None: all of them."""
     if names is None:
-        return effective.content
+        return shown_text(session, access=access, effective=effective)
     found = {name: look_up(effective.config, name) for name in names}
-    return json.dumps({name: value for name, value in found.items() if value is not MISSING})
+    wanted = {name: value for name, value in found.items() if value is not MISSING}
+    return json.dumps(shown(session, access=access, effective=effective, value=wanted))
+
+
+def revealed(session: Session, *, access: Access, row: AnyRow) -> dict[str, Any]:
+    """Return the members of `KeyRead` with the secrets in its value; raises SecretsNotAllowed."""
+    level = Level(row.service, row.environment)
+    text = reveal_text(
+        session,
+        access=access,
+        place=level,
+        text=json.dumps({row.Key.name: json.loads(row.Key.value)}),
+        resource_type="key",
+        resource_id=str(row.Key.id),
+    )
+    return {**presenters.key(row), "value": raw(json.dumps(json.loads(text)[row.Key.name]))}

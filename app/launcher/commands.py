@@ -2,9 +2,11 @@
 
 import getpass
 import os
+import resource
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,10 @@ from app.health.service import TOO_OLD, not_ready
 from app.launcher import store
 from app.launcher.migrations import migrate
 from app.launcher.postgres import data_home, embedded_postgres
+from app.secrets import rotation
+from app.secrets.errors import Sealed
+from app.secrets.keyring import get_keyring
+from app.secrets.rotation import RotationRunning
 
 FIRST_ADMIN = ("admin", "admin@localhost.localdomain")
 
@@ -61,6 +67,10 @@ def serve(_: Any = None) -> None:
     signal.signal(signal.SIGTERM, _end)
     with database() as settings:
         settings.signing_keys()
+        get_keyring()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no plain values in core files
+        if not settings.enable_encryption:
+            say("ENABLE_ENCRYPTION=false has no effect: secrets are always encrypted.")
         if settings.embedded:
             migrate()
             ensure_admin(settings, generate=True)
@@ -174,6 +184,63 @@ def make_secret_files(_: Any) -> None:
     """Make the keys that are missing, once, in DATA_DIR."""
     made = make_secrets(get_settings().data_dir)
     say(f"Made {', '.join(made)}." if made else "All keys are there.")
+
+
+def keys(arguments: Any) -> None:
+    """Show, rewrap or rotate the keys of secrets; a rotation that was cut off goes on."""
+    work = {"status": show_keys, "rewrap": rewrap_keys, "rotate": rotate_keys}[arguments.action]
+    with database():
+        try:
+            work()
+        except RotationRunning:
+            raise CommandError("A rotation is running already: wait for it to end.") from None
+        except Sealed as error:
+            raise CommandError(error.detail) from None
+
+
+def show_keys() -> None:
+    """Show which keys are needed, and what a rotation has left to do."""
+    now = rotation.status()
+    say(f"Active key: {now.active}")
+    for kek in now.keks:
+        here = "here" if kek.is_here else "MISSING: set it in ENCRYPTION_KEY, after the first one"
+        say(f"  {kek.id} wraps {kek.data_keys} data keys ({here})")
+    say(f"Data keys for values: {now.data_keys}, of which old: {now.old_data_keys}")
+    say(f"Secrets: {now.secrets}, of which under old data keys: {now.waiting}")
+    if now.is_rotating:
+        say("A rotation is unfinished: `python -m app keys rotate` goes on with it.")
+    say("Sealed: secrets cannot be read." if now.is_sealed else "Secrets can be read.")
+
+
+def rewrap_keys() -> None:
+    """Put every data key under the active key-encryption key."""
+    say(f"Rewrapped {rotation.rewrap()} data keys. Older ENCRYPTION_KEYs are not needed any more.")
+
+
+def rotate_keys() -> None:
+    """Make new data keys and seal every secret anew under them."""
+    outcome = rotation.rotate(Progress())
+    if outcome.continued:
+        say("Went on with the rotation that was begun before.")
+    say(f"Sealed {outcome.sealed} secrets anew, retired {outcome.retired} data keys.")
+    if outcome.damaged:
+        raise CommandError(
+            f"{len(outcome.damaged)} secrets are not what was stored and were left alone, with "
+            f"their data keys: {', '.join(outcome.damaged[:10])}"
+        )
+
+
+class Progress:
+    """Says how far it is, once a second at most."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell the operator."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + 1
+            say(f"{done} of {total} secrets")
 
 
 def dump(arguments: Any) -> None:

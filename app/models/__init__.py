@@ -7,6 +7,7 @@ from app.models.events import Event, EventPending, ReadCount
 from app.models.history import Action, Epoch, Kind, Object, Revision, Version
 from app.models.keys import Key, KeyName, KeyVersion
 from app.models.operations import IdempotencyKey, Lease
+from app.models.secrets import DataKey, KeyCheck, Rotator, Secret, WrappedSecret
 from app.models.users import LoginSession, LoginThrottle, User
 from app.models.workspaces import Environment, Member, Service, Workspace, WorkspaceHead
 
@@ -15,12 +16,14 @@ __all__ = [
     "ApiKey",
     "Base",
     "Config",
+    "DataKey",
     "Environment",
     "Epoch",
     "Event",
     "EventPending",
     "IdempotencyKey",
     "Key",
+    "KeyCheck",
     "KeyName",
     "KeyVersion",
     "Kind",
@@ -31,9 +34,12 @@ __all__ = [
     "Object",
     "ReadCount",
     "Revision",
+    "Rotator",
+    "Secret",
     "Service",
     "User",
     "Version",
     "Workspace",
     "WorkspaceHead",
+    "WrappedSecret",
 ]

@@ -32,6 +32,7 @@ class Action(StrEnum):
     ROLLBACK = "rollback"
     DELETE = "delete"
     RESTORE = "restore"
+    ROTATE = "rotate"
 
 
 class Object(Base):

@@ -7,13 +7,15 @@ from starlette.responses import Response
 
 from app.changes.deps import Preconditions
 from app.changes.plan import document_etag
-from app.configs.levels import ServiceName
+from app.configs.levels import Level, ServiceName
 from app.core.answers import answer, not_modified, raw
 from app.core.routing import Route, SessionDep
 from app.core.schemas import Id, problems
 from app.idempotency.deps import Idempotent
 from app.names import service
 from app.names.schemas import NameCreate, NameRead, NameWrite
+from app.secrets.deps import Reveal
+from app.secrets.service import reveal_text
 from app.workspaces.deps import ReadAccess, Waited, WriteAccess
 
 router = APIRouter(prefix="/configs", tags=["versioned names"], route_class=Route)
@@ -59,16 +61,26 @@ def get_name(
     session: SessionDep,
     access: ReadAccess,
     version: Annotated[Id | None, Query(description="Left out: the current one")] = None,
+    reveal: Reveal = False,
 ) -> Response:
     """Get a version of a document: as `/config/get` without an environment."""
     row = service.require_version(session, access=access, name=name, version=version)
     access.count_read("configuration", name)
     etag = document_etag(row.object_id, row.version)
-    return not_modified(request.headers, etag) or answer(
+    content = row.content
+    if reveal:
+        content = reveal_text(
+            session,
+            access=access,
+            place=Level.of(name, None),
+            text=content,
+            resource_id=str(row.object_id),
+        )
+    return (not reveal and not_modified(request.headers, etag)) or answer(
         {
             "name": name,
             "version": row.version,
-            "data": raw(row.content),
+            "data": raw(content),
             "created_at": int(row.at.timestamp()),
         },
         etag=etag,

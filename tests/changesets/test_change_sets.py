@@ -76,7 +76,7 @@ FAILURES: dict[str, tuple[Entry, int, str]] = {
     "wrong version": (entry("a", 2, expected_version=7), 412, "precondition_failed"),
     "there": (entry("a", 2, expected_version=0), 412, "precondition_failed"),
     "not there": (entry("z", 2, expected_version=1), 412, "precondition_failed"),
-    "secret": (entry("z", is_encrypted=True), 422, "secrets_unavailable"),
+    "secret": (entry("z", {"$secret": 5}), 422, "invalid_secret"),
     "too large": (entry("z", "x" * 2000, service="big"), 422, "document_too_large"),
     "too many": (entry("m", service="full"), 422, "too_many_keys"),
     "twice": (entry("first", 3, service="new"), 422, "duplicate_change"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.client import Person, assert_problem
-from tests.keys.calls import CONFIGS, ITEMS, change, document, head, item, make, put, write
+from tests.keys.calls import CONFIGS, ITEMS, document, head, item, make, put, write
 
 TYPES: list[tuple[Any, str]] = [
     ("x", "string"),
@@ -106,21 +106,3 @@ def test_a_value_is_kept_as_it_was_written(ada: Person):
         ada.post(f"{CONFIGS}/fetch", {"app_id": "billing", "keys": ["k"]}),
     ):
         assert text in seen.text
-
-
-def test_secrets_are_refused_and_not_stored(ada: Person):
-    made = make(ada)
-    secret = {"value": "canary", "is_encrypted": True}
-    place = {"service": "billing", "key": "s", "op": "set"}
-    for answer in (
-        ada.post(CONFIGS, {"key": "s", "app_id": "billing", **secret}),
-        ada.post(ITEMS, {"key": "s", "service_name": "billing", **secret}),
-        put(ada, made["id"], secret),
-        put(ada, made["id"], {"is_encrypted": True}),
-        ada.request("PUT", f"{ITEMS}/{made['id']}", json=secret),
-        change(ada, {**place, "key": "ok", "value": 1}, {**place, **secret}),
-    ):
-        assert_problem(answer, 422, "secrets_unavailable")
-        assert "canary" not in answer.text
-    assert head(ada) == 1
-    assert document(ada) == {"timeout": 30}

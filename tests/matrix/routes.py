@@ -52,6 +52,8 @@ class Line:
     """The call uses the object up: every caller who may gets one of its own."""
     shows: bool = False
     """Whoever may read gets values back."""
+    publishes: bool = False
+    """In protected environments it takes `publish` too, as writing documents does."""
 
     @property
     def name(self) -> str:
@@ -59,9 +61,10 @@ class Line:
         return f"{self.method} {self.path}"
 
     @property
-    def writes(self) -> bool:
-        """Say whether it changes a document."""
-        return isinstance(self.needs, frozenset) and "write" in self.needs
+    def to_publish(self) -> bool:
+        """Say whether it takes `publish` in a protected environment."""
+        writes = isinstance(self.needs, frozenset) and "write" in self.needs
+        return self.touches == LEVEL and (writes or self.publishes)
 
     @property
     def by_id(self) -> bool:
@@ -71,11 +74,13 @@ class Line:
     @property
     def names_ids(self) -> bool:
         """Say whether an id stands anywhere in the call."""
-        return "_id}" in f"{self.path} {self.query} {self.body}"
+        call = f"{self.path} {self.query} {self.body}"
+        return "_id}" in call or "{handle}" in call
 
 
 AT = {"service": "{service}", "environment": "{environment}"}
 DOCUMENT = {"token": STORED, "n": WRITTEN}
+ROTATOR = {"type": "random", "grace_seconds": 0}
 USER = {"username": "{username}", "password": "{password}"}
 NEWCOMER = {"username": "{fresh}", "email": "{fresh}@example.com", "password": "{password}"}
 SET = {"service": "{service}", "environment": "{environment}", "key": "n", "op": "set"}
@@ -306,6 +311,45 @@ LINES = (
         query={"service_name": "{service}", "environment": "{environment}"},
         shows=True,
     ),
+    # secrets
+    Line("POST", "/api/v1/secrets/wrap", WRITE, body={"value": WRITTEN}),
+    Line(
+        "POST",
+        "/api/v1/secrets/unwrap",
+        OPEN,
+        body={"token": "{token}"},
+        uses="wrapped",
+        spends=True,
+    ),
+    Line(
+        "POST",
+        "/api/v1/secrets/{handle}/destroy",
+        ADMIN,
+        LEVEL,
+        body={"name": "{key}"},
+        uses="old_secret",
+        spends=True,
+    ),
+    Line(
+        "PUT",
+        "/api/v1/config/{config_id}/rotator",
+        ADMIN,
+        LEVEL,
+        body=ROTATOR,
+        uses="rotated",
+        publishes=True,
+    ),
+    Line("GET", "/api/v1/config/{config_id}/rotator", READ, LEVEL, uses="rotated"),
+    Line(
+        "DELETE",
+        "/api/v1/config/{config_id}/rotator",
+        ADMIN,
+        LEVEL,
+        uses="rotated",
+        spends=True,
+        publishes=True,
+    ),
+    Line("POST", "/api/v1/config/{config_id}/rotate", WRITE, LEVEL, uses="rotated"),
     # workspaces
     Line("GET", "/api/v1/workspaces", READ),
     Line("POST", "/api/v1/workspaces", LOGIN, body={"slug": "{fresh}"}),

@@ -26,6 +26,7 @@ from tests.matrix.routes import (
     MEMBERS,
     OPEN,
     OWNER,
+    ROTATOR,
     SERVICE,
     STORED,
     Line,
@@ -39,6 +40,7 @@ NOWHERE: frozenset[str | None] = frozenset()
 ACTIONS = ("admin", "metrics", "publish", "read", "read_secrets", "write")
 ALL = frozenset(ACTIONS)
 UNKNOWN_ID = 987_654_321
+UNKNOWN_HANDLE = "sec_987654321098765432109876"
 
 Place = str | None
 Names = dict[str, Any]
@@ -166,8 +168,7 @@ def _of_place(line: Line, caller: Caller, place: Place) -> Refusal | None:
     }
     if not reached.get(line.touches, True):
         return (404, "key_not_found") if line.by_id else (403, "outside_scope")
-    to_publish = line.writes and line.touches == LEVEL and place == PRODUCTION
-    if to_publish and "publish" not in caller.rights:
+    if line.to_publish and place == PRODUCTION and "publish" not in caller.rights:
         return 403, "protected_environment"
     return None
 
@@ -266,6 +267,9 @@ class Stage:
         made = {
             "document": lambda: self._document(place, first=first),
             "deleted": lambda: self._deleted(place),
+            "old_secret": lambda: self._old_secret(place),
+            "rotated": lambda: self._rotated(place),
+            "wrapped": self._wrapped,
             "service": lambda: self._document(None, first=False),
             "environment": self._environment,
             "workspace": lambda: {} if first else self._workspace(),
@@ -314,6 +318,22 @@ class Stage:
         answer = self.owner.request("DELETE", "/config/delete", params=params)
         assert answer.status_code == 200, answer.text
         return names
+
+    def _old_secret(self, place: Place) -> Names:
+        names = self._document(place, first=False)
+        body = {"name": names["service"], "environment": place}
+        config = {"token": STORED, "n": {"$secret": STORED}}
+        kept = self.call("POST", "/config/update", {**body, "config": config})
+        self.call("POST", "/config/update", {**body, "config": {"token": STORED}})
+        return names | {"handle": kept["config"]["n"]["handle"]}
+
+    def _rotated(self, place: Place) -> Names:
+        names = self._document(place, first=False)
+        self.call("PUT", f"/api/v1/config/{names['config_id']}/rotator", ROTATOR)
+        return names
+
+    def _wrapped(self) -> Names:
+        return {"token": self.call("POST", "/api/v1/secrets/wrap", {"value": "shared"})["token"]}
 
     def _environment(self) -> Names:
         name = self.fresh()

@@ -21,6 +21,7 @@ from tests.matrix.stage import (
     CALLERS,
     SLUG,
     STRANGERS,
+    UNKNOWN_HANDLE,
     UNKNOWN_ID,
     Caller,
     Names,
@@ -135,7 +136,7 @@ def test_methods_that_nobody_declared_are_refused(stage: Stage):
 
 FILLER = (
     *("user_id", "service_name", "name", "key_id", "config_id", "key", "user", "event_id"),
-    *("version_id", "other_version_id"),
+    *("version_id", "other_version_id", "handle"),
 )
 
 
@@ -294,16 +295,16 @@ def test_ids_of_others_look_like_ids_of_nobody(stage: Stage, caller: Caller):
         own = caught.selects(line) or line.path.startswith("/api/v1/audit/")
         for place in places(line) if own and line.names_ids else ():
             names = stage.shared[line.uses, place]
-            ids = {name: one for name, one in names.items() if name.endswith("_id")}
+            others = {name: UNKNOWN_ID for name in names if name.endswith("_id")}
+            if "handle" in names:
+                others["handle"] = UNKNOWN_HANDLE
             token = stage.tokens[caller.name]
             answer = caught.send(line, names, slug=None, token=token)
-            unknown = caught.send(
-                line, names | dict.fromkeys(ids, UNKNOWN_ID), slug=None, token=token
-            )
+            unknown = caught.send(line, names | others, slug=None, token=token)
             tried += 1
             if answer.status_code != 404 or MARK in answer.text:
                 caught.wrong.append(f"{line.name}: {answer.status_code} {answer.text}")
-            if same(answer, *ids.values()) != same(unknown, UNKNOWN_ID):
+            if same(answer, *(names[name] for name in others)) != same(unknown, *others.values()):
                 caught.wrong.append(f"{line.name}: {answer.text} {unknown.text}")
     assert not caught.wrong, report(caught)
     assert tried > 20

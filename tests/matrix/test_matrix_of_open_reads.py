@@ -4,7 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.client import Person
-from tests.matrix.routes import ARRIVAL, LINES, MARK, OPEN, READ, STORED, Line
+from tests.matrix.routes import ARRIVAL, LINES, MARK, OPEN, READ, ROTATOR, STORED, Line
 from tests.matrix.stage import fill, snapshot
 
 SETTINGS = {"REQUIRE_API_KEY": "false", "ALLOW_ANONYMOUS_ACCESS": "true"}
@@ -21,13 +21,15 @@ def names(client: TestClient, admin: Person, ada: Person) -> dict[str, object]:
     for person in (ada, admin):
         for number in (1, 2):
             person.update("billing", {"token": STORED, "n": f"{STORED} {number}"})
+        [key] = person.get("/api/v1/configs", prefix="n").json()["configs"]
+        answer = person.request("PUT", f"/api/v1/config/{key['id']}/rotator", json=ROTATOR)
+        assert answer.status_code == 200, answer.text
     old, new = admin.version_ids("billing")
-    [key] = admin.get("/api/v1/configs", prefix="n").json()["configs"]
     names = {
         **dict.fromkeys(("service", "service_name", "name", "reference"), "billing"),
         **dict.fromkeys(("key_id", "config_id"), key["id"]),
         **dict.fromkeys(("user_id", "event_id"), 1),
-        **dict.fromkeys(("username", "user", "fresh"), "nobody"),
+        **dict.fromkeys(("username", "user", "fresh", "handle"), "nobody"),
     }
     others = {"version_id": old, "other_version_id": new, "environment": None, "key": "n"}
     return {**names, **others, "slug": "default", "role": "viewer", "password": "x" * 20}

@@ -1,0 +1,141 @@
+"""The keys of this process: who holds the KEKs, and data keys that were opened a moment ago."""
+
+import threading
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import structlog
+
+from app.core.settings import get_settings
+from app.secrets.errors import Sealed
+from app.secrets.providers import (
+    KeyProvider,
+    LocalKeys,
+    ProviderUnavailable,
+    Wrapped,
+    WrongKey,
+)
+
+log = structlog.get_logger()
+
+PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A data key as it is stored, and what is authenticated with it."""
+
+    id: int
+    workspace_id: int
+    environment_id: int | None
+    purpose: str
+    number: int
+    kek_id: str
+    wrapped: bytes
+
+    @property
+    def context(self) -> bytes:
+        """Return what ties the key to its place."""
+        return key_context(self.workspace_id, self.environment_id, self.purpose, self.number)
+
+
+def key_context(workspace_id: int, environment_id: int | None, purpose: str, number: int) -> bytes:
+    """Return what is authenticated with a wrapped data key: immutable ids."""
+    return f"data_keys|{workspace_id}|{environment_id or 0}|{purpose}|{number}".encode()
+
+
+class Keyring:
+    """Opens data keys and keeps them for DATA_KEY_CACHE_S; safe to share by threads.
+
+    While a holder of KEKs does not answer, nobody asks it more than once a second.
+    """
+
+    def __init__(self, providers: list[KeyProvider], *, seconds: float) -> None:
+        self.providers = providers
+        self._seconds = seconds
+        self._opened: dict[int, tuple[bytes, float]] = {}
+        self._lock = threading.Lock()
+        self._away_until = 0.0
+
+    @property
+    def active(self) -> KeyProvider:
+        """Return the holder that wraps new data keys."""
+        return self.providers[0]
+
+    def active_id(self) -> str:
+        """Return the id of the KEK that wraps new data keys; raise Sealed."""
+        try:
+            return self.active.active_id()
+        except ProviderUnavailable as error:
+            log.warning("secrets.key_provider_unavailable", reason=str(error))
+            raise Sealed from None
+
+    def open(self, key: WrappedKey) -> bytes:
+        """Return a data key; raise Sealed."""
+        kept = self._opened.get(key.id)
+        if kept is not None and kept[1] > time.monotonic():
+            return kept[0]
+        with self._lock:
+            kept = self._opened.get(key.id)
+            if kept is not None and kept[1] > time.monotonic():
+                return kept[0]
+            plain = self.unwrap(Wrapped(key.kek_id, key.wrapped), key.context)
+            self._opened[key.id] = (plain, time.monotonic() + self._seconds)
+            return plain
+
+    def unwrap(self, wrapped: Wrapped, context: bytes) -> bytes:
+        """Return what a KEK wrapped; raise Sealed."""
+        for provider in self.providers:
+            if provider.knows(wrapped.kek_id):
+                return self._ask(provider, wrapped, context)
+        raise Sealed
+
+    def _ask(self, provider: KeyProvider, wrapped: Wrapped, context: bytes) -> bytes:
+        if time.monotonic() < self._away_until:
+            raise Sealed
+        try:
+            return provider.unwrap(wrapped, context)
+        except ProviderUnavailable as error:
+            self._away_until = time.monotonic() + PAUSE_SECONDS
+            log.warning("secrets.key_provider_unavailable", reason=str(error))
+            raise Sealed from None
+        except WrongKey:
+            log.warning("secrets.wrong_key", kek=wrapped.kek_id)
+            raise Sealed from None
+
+    def wrap(self, key: bytes, context: bytes) -> Wrapped:
+        """Wrap a data key under the active KEK; raise Sealed."""
+        try:
+            return self.active.wrap(key, context)
+        except ProviderUnavailable as error:
+            log.warning("secrets.key_provider_unavailable", reason=str(error))
+            raise Sealed from None
+
+
+@lru_cache(maxsize=1)
+def get_keyring() -> Keyring:
+    """Return the keyring of this process: Vault first where there is one, then local keys.
+
+    Raises ValueError when there is neither.
+    """
+    settings = get_settings()
+    providers: list[KeyProvider] = []
+    if settings.vault_addr is not None:
+        from app.secrets import vault  # noqa: PLC0415  (a third of a second that few need)
+
+        providers.append(vault.from_settings(settings))
+    try:
+        providers.append(LocalKeys(settings.encryption_keys()))
+    except ValueError:
+        if not providers:
+            raise
+    return Keyring(providers, seconds=settings.data_key_cache_s)
+
+
+def fernet_keys() -> tuple[str, ...]:
+    """Return the local keys, among which those of Fernet's format open its tokens."""
+    try:
+        return get_settings().encryption_keys()
+    except ValueError:
+        return ()
