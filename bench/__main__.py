@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import load, pgbench, profiling, scale, store, workers
+from bench import load, pgbench, profiling, scale, sealed, store, workers
 from bench.load import Load
 from bench.recording import Recording, rehearse
 from bench.store import NONCE, SERVICE, Person
@@ -14,8 +14,9 @@ from bench.store import NONCE, SERVICE, Person
 CONNECTIONS = 8
 PROMISED = 0.35  # of pgbench, for updates
 HTTP = ("get", "update", "versions", "diff")
-NAMES = (*HTTP, "trips", "pgbench")
-SCALE = "scale"  # takes minutes and gigabytes: only when named
+SECRETS = "secrets"  # shorter unless named
+NAMES = (*HTTP, "trips", "pgbench", SECRETS)
+SCALE, ROTATION = ALONE = ("scale", "rotation")  # take minutes: only when named
 
 
 def say(text: str) -> None:
@@ -163,25 +164,31 @@ def end(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(143)
 
 
-def main() -> int:
-    signal.signal(signal.SIGTERM, end)  # so that servers and directories go, too
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", help=f"what to measure: {', '.join(NAMES)}; all. Or {SCALE}, alone"
+        "names",
+        nargs="*",
+        help=f"what to measure: {', '.join(NAMES)}; all. Or one of {', '.join(ALONE)}, alone",
     )
     parser.add_argument("--seconds", type=float, default=8.0, help="for each measurement")
     parser.add_argument("--profile", action="store_true", help="print where an update's time goes")
     parser.add_argument("--services", type=int, default=10_000, help=f"for {SCALE}")
     parser.add_argument("--plans", action="store_true", help=f"for {SCALE}: print query plans")
+    parser.add_argument("--secrets", type=int, default=100_000, help=f"for {ROTATION}")
     arguments = parser.parse_args()
-    if arguments.names == [SCALE]:
-        return 0 if scale.run(arguments.services, show_plans=arguments.plans) else 1
-    if unknown := set(arguments.names) - set(NAMES):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    names = arguments.names or ([] if arguments.profile else list(NAMES))
+    unknown = set(arguments.names) - set(NAMES)
+    if unknown and arguments.names not in ([SCALE], [ROTATION]):
+        parser.error(f"unknown, or only alone: {', '.join(sorted(unknown))}")
+    return arguments
+
+
+def measure_named(arguments: argparse.Namespace) -> bool:
+    """Measure what was asked for; say whether all promises hold."""
+    names = arguments.names or ([] if arguments.profile else NAMES)
     good = True
     with store.prepared() as (dsn, people, home):
-        recordings = rehearse(people)
+        recordings = {} if names == [SECRETS] else rehearse(people)
         if "trips" in names:
             trips(recordings)
         if routes := [name for name in HTTP if name in names]:
@@ -189,8 +196,24 @@ def main() -> int:
             http(sorted(routes, key="update".__eq__), people, dsn, arguments.seconds)
         if "pgbench" in names:
             good = against_pgbench(people, recordings, dsn, arguments.seconds, home)
+        if SECRETS in names:
+            brief = not arguments.names
+            seconds = arguments.seconds / 2 if brief else arguments.seconds
+            good = sealed.fetches(people[0], dsn, seconds=seconds, brief=brief) and good
         if arguments.profile:
             profiling.profile_update(people, say)
+    return good
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, end)  # so that servers and directories go, too
+    arguments = parse()
+    if arguments.names == [SCALE]:
+        good = scale.run(arguments.services, show_plans=arguments.plans)
+    elif arguments.names == [ROTATION]:
+        good = sealed.rotation(arguments.secrets, seconds=arguments.seconds)
+    else:
+        good = measure_named(arguments)
     return 0 if good else 1
 
 

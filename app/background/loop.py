@@ -15,6 +15,7 @@ from app.core import db
 from app.core.settings import get_settings
 from app.outbox import broker, drain, leases
 from app.outbox.recorder import recorder
+from app.secrets.keyring import get_keyring
 
 log = structlog.get_logger()
 
@@ -59,7 +60,12 @@ class Loop(threading.Thread):
         self._step(woken=True)
 
     def _step(self, *, woken: bool) -> None:
-        for work in (recorder.flush, partial(self._deliver, woken=woken), self._sweep):
+        for work in (
+            recorder.flush,
+            partial(self._deliver, woken=woken),
+            get_keyring().forget_expired,
+            self._sweep,
+        ):
             try:
                 work()
             except (SQLAlchemyError, OSError) as error:

@@ -31,6 +31,7 @@ def seal(
         return edited
     document = members(edited)
     parked = {name: wish.parked for name, wish in edited.wishes.items() if wish.parked is not None}
+    markers.refuse_names([*document, *parked])
     whole = _whole(edited, document, stored.keys())
     if not whole and not any(
         map(markers.needs_sealing, filter(None, (edited.content, *parked.values())))

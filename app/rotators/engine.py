@@ -104,7 +104,8 @@ def read(rotator_id: int) -> State | None:
 def _refused(state: State) -> bool:
     """Raise RotationUnderWay in the grace time; begin anew where it had been given up."""
     rotator = state.rotator
-    if rotator.step == "switch" and state.seconds > 0 and rotator.orphaned_at is None:
+    waits = rotator.step == "switch" and not rotator.failures
+    if waits and state.seconds > 0 and rotator.orphaned_at is None:
         raise RotationUnderWay(state.seconds)
     if rotator.orphaned_at is not None:
         with db.transaction() as session:

@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow
-from app.models import DataKey, Environment, KeyCheck, Secret
+from app.models import DataKey, Environment, KeyCheck
 from app.secrets.keyring import WrappedKey
 
 VALUE, FINGERPRINT = PURPOSES = ("value", "fingerprint")
@@ -135,15 +135,25 @@ def create_key_check(session: Session, *, kek_id: str, wrapped: bytes) -> None:
 def list_known(
     session: Session, *, config_id: int, handles: Sequence[str], fingerprints: Sequence[str]
 ) -> Sequence[AnyRow]:
-    """Return the secrets of a config that have one of these handles or fingerprints."""
-    return session.execute(
-        select(Secret.handle, Secret.fingerprint, Secret.value_type, Secret.destroyed_at)
-        .where(
-            Secret.config_id == config_id,
-            Secret.handle.in_(handles) | Secret.fingerprint.in_(fingerprints),
-        )
-        .order_by(Secret.created_at, Secret.handle)
-    ).all()
+    """Return the secrets of a config that have one of these handles or prints, oldest first."""
+    values = {
+        "config_id": config_id,
+        "handles": list(handles),
+        "fingerprints": list(fingerprints),
+    }
+    return session.execute(_KNOWN, values).all()
+
+
+_KNOWN = text(
+    """
+    SELECT handle, fingerprint, value_type, destroyed_at, created_at FROM secrets
+    WHERE config_id = :config_id AND handle = ANY (CAST(:handles AS text[]))
+    UNION
+    SELECT handle, fingerprint, value_type, destroyed_at, created_at FROM secrets
+    WHERE config_id = :config_id AND fingerprint = ANY (CAST(:fingerprints AS text[]))
+    ORDER BY created_at, handle
+    """
+)
 
 
 _CREATE = text(

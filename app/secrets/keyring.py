@@ -84,6 +84,12 @@ class Keyring:
             self._opened[key.id] = (plain, time.monotonic() + self._seconds)
             return plain
 
+    def forget_expired(self) -> None:
+        """Forget the data keys whose time is over."""
+        now = time.monotonic()
+        with self._lock:
+            self._opened = {id_: kept for id_, kept in self._opened.items() if kept[1] > now}
+
     def unwrap(self, wrapped: Wrapped, context: bytes) -> bytes:
         """Return what a KEK wrapped; raise Sealed."""
         for provider in self.providers:

@@ -4,7 +4,7 @@ Written: `{"$secret": "plain"}`, or the stored form to keep a secret where it is
 Stored: `{"$secret": "••••••••", "handle": …, "fingerprint": …}`, which is also what readers see.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -78,6 +78,13 @@ def may_have_secrets(text: str | None) -> bool:
 def needs_sealing(text: str) -> bool:
     """Say whether a document that comes in may have something to be looked at."""
     return any(hint in text for hint in _HINTS)
+
+
+def refuse_names(names: Iterable[str]) -> None:
+    """Raise InvalidSecret for keys that would make a whole document look like a secret."""
+    for name in (SECRET, FERNET):
+        if name in names:
+            raise InvalidSecret((name,), "a document is no secret, but its members may be")
 
 
 def find(value: Any) -> list[Found]:

@@ -5,7 +5,6 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import context, db
 from app.outbox import events
@@ -70,7 +69,7 @@ class GroupCommit:
         try:
             with db.side_transaction() as session:
                 events.record_of(session, [(event, request) for event, request, _ in batch])
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  (whatever it is, nobody may wait for ever)
             log.warning("audit.unavailable", error=type(error).__name__)
             for _, _, done in batch:
                 done.set_exception(AuditUnavailable())

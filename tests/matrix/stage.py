@@ -1,11 +1,12 @@
 """The stage of the matrix: who calls, what they call about, and what the table says they get."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from fastapi.testclient import TestClient
+import httpx
 from sqlalchemy import text, update
 
 from app.auth import crud, tokens
@@ -88,6 +89,7 @@ STRANGERS = (
 KEYS = (
     *(key(f"key-to-{action.replace('_', '-')}", action) for action in ACTIONS),
     key("key-to-write-and-publish", "write", "publish"),
+    key("key-to-all-but-secrets", *(ALL - {"read_secrets"})),
     key("key-to-all", *ALL),
     key("key-of-another-service", *ALL, places=NOWHERE, scopes={"services": ["web*"]}),
     key("key-of-another-environment", *ALL, places=NOWHERE, scopes={"environments": ["qa*"]}),
@@ -186,8 +188,8 @@ def may_see(line: Line, caller: Caller, place: Place) -> bool:
 class Stage:
     """A workspace with a service in three places, its people and keys, and a neighbour."""
 
-    def __init__(self, client: TestClient) -> None:
-        self.client = client
+    def __init__(self, client: Any) -> None:
+        self.client = client  # a TestClient, or any other of httpx
         self._numbers = count(1)
         self.tokens: dict[str, str] = {"nobody": ""}
         self.people: dict[str, Person] = {"root": first_admin(client)}
@@ -279,12 +281,15 @@ class Stage:
         }
         return names | made[kind]()
 
+    def content(self, number: int) -> dict[str, Any]:
+        """Return the first or the second version of a document."""
+        return {"token": STORED, "n": f"{STORED} {number}"}
+
     def _document(self, place: Place, *, first: bool) -> Names:
         service = "billing" if first else f"billing-{self.fresh()}"
         level = {"environment": place} if place else {}
         for number in (1, 2) if first else (1,):
-            config = {"token": STORED, "n": f"{STORED} {number}"}
-            body = {"name": service, "config": config, **level}
+            body = {"name": service, "config": self.content(number), **level}
             document = self.call("POST", "/config/update", body)
         params = {"workspace": SLUG, "app_id": service, **level}
         keys = self.owner.get("/api/v1/configs", **params).json()["configs"]
@@ -379,6 +384,55 @@ def fill(template: Any, names: Names) -> Any:
         filled = {name: fill(one, names) for name, one in template.items()}
         return {name: one for name, one in filled.items() if one is not None}
     return template
+
+
+def send(
+    client: Any,
+    line: Line,
+    names: Names,
+    *,
+    slug: str | None,
+    token: str,
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
+    """Call a route."""
+    query = fill(line.query, names) | ({"workspace": slug} if slug else {})
+    headers = dict(headers or {})
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    content = None
+    if line.body is not None:
+        content = json.dumps(fill(line.body, names))
+        headers["Content-Type"] = line.content_type
+    data = None if line.form is None else fill(line.form, names)
+    path, method = fill(line.path, names), line.method
+    if method == "MOUNT":
+        path, method = f"{path}/swagger-ui.css", "GET"
+    answer: httpx.Response = client.request(
+        method,
+        path,
+        params=query,
+        headers=headers,
+        content=content,
+        data=data,
+        follow_redirects=False,
+    )
+    return answer
+
+
+def taking_workspace(document: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return method and path of an OpenAPI document's operations that know `workspace=`."""
+    return {
+        (method.upper(), plain(path))
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if "workspace" in {one["name"] for one in operation.get("parameters", ())}
+    }
+
+
+def plain(path: str) -> str:
+    """Return a path template without converters."""
+    return path.replace(":path}", "}").replace(":int}", "}")
 
 
 # What was there

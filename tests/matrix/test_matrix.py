@@ -31,7 +31,10 @@ from tests.matrix.stage import (
     fill,
     may_see,
     places,
+    plain,
+    send,
     snapshot,
+    taking_workspace,
     verdict,
 )
 
@@ -98,11 +101,6 @@ def walk(routes: Any) -> Iterator[tuple[str, str]]:
                 yield method, plain(route.path)
 
 
-def plain(path: str) -> str:
-    """Return a path template without converters."""
-    return path.replace(":path}", "}").replace(":int}", "}")
-
-
 def documented(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Return method and path of all operations."""
     for path, item in document["paths"].items():
@@ -143,17 +141,6 @@ FILLER = (
 # The calls
 
 
-def taking_workspace(stage: Stage) -> set[tuple[str, str]]:
-    """Return method and path of the operations that know `workspace=`."""
-    app: Any = stage.client.app
-    return {
-        (method.upper(), plain(path))
-        for path, item in app.openapi()["paths"].items()
-        for method, operation in item.items()
-        if "workspace" in {one["name"] for one in operation.get("parameters", ())}
-    }
-
-
 class Caught:
     """Sends the calls of one caller and collects what is not as the table says."""
 
@@ -163,7 +150,7 @@ class Caught:
         self.headers = headers or {}
         self.wrong: list[str] = []
         self.before = snapshot()
-        self.takes_workspace = taking_workspace(stage)
+        self.takes_workspace = taking_workspace(stage.client.app.openapi())
 
     def selects(self, line: Line) -> bool:
         """Say whether a call can name a workspace in its query."""
@@ -176,27 +163,7 @@ class Caught:
 
     def send(self, line: Line, names: Names, *, slug: str | None, token: str) -> httpx.Response:
         """Call a route."""
-        query = fill(line.query, names) | ({"workspace": slug} if slug else {})
-        headers = dict(self.headers)
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        content = None
-        if line.body is not None:
-            content = json.dumps(fill(line.body, names))
-            headers["Content-Type"] = line.content_type
-        data = None if line.form is None else fill(line.form, names)
-        path, method = fill(line.path, names), line.method
-        if method == "MOUNT":
-            path, method = f"{path}/swagger-ui.css", "GET"
-        return self.stage.client.request(
-            method,
-            path,
-            params=query,
-            headers=headers,
-            content=content,
-            data=data,
-            follow_redirects=False,
-        )
+        return send(self.stage.client, line, names, slug=slug, token=token, headers=self.headers)
 
     def try_out(self, calls: Sequence[tuple[Line, Place]]) -> None:
         """Make calls and hold what comes against the table; those to be refused come first."""

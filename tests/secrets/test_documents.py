@@ -88,6 +88,16 @@ def test_what_is_not_a_secret_is_refused_and_changes_nothing(ada: Person, value,
     assert ada.get("/config/get", service="billing").json()["version"] == 1
 
 
+@pytest.mark.parametrize("name", ["$secret", "$fernet"])
+def test_a_document_is_no_secret(ada: Person, name: str):
+    for config in ({name: "x"}, {name: "x", "handle": "y"}):
+        assert_problem(ada.update("billing", config), 422, "invalid_secret")
+    key = {"service": "billing", "key": name, "op": "set", "value": "x"}
+    answer = ada.post("/api/v1/changes", {"changes": [key]})
+    assert_problem(answer, 422, "invalid_secret")
+    assert_problem(ada.get("/config/get", service="billing"), 404, "config_not_found")
+
+
 def test_a_handle_of_another_document_or_workspace_is_refused(ada: Person, bob: Person):
     handle = ada.update("billing", {"a": {"$secret": PLAIN}}).json()["config"]["a"]
     assert_problem(ada.update("shop", {"a": handle}), 422, "unknown_handle")
