@@ -1,6 +1,7 @@
 """`python -m app`: the launcher."""
 
 import argparse
+import resource
 import sys
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from app.launcher.store import StoreError
 def main(words: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     arguments = parser().parse_args(words)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no plain values in core files
     try:
         arguments.run(arguments)
     except KeyboardInterrupt:

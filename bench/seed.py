@@ -20,9 +20,9 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.configs.values import ValueType
 from app.core.settings import get_settings
 from app.formats import json
+from app.formats.values import ValueType
 from app.launcher.commands import CommandError, database
 from app.launcher.migrations import migrate
 from app.launcher.postgres import EmbeddedPostgresError

@@ -16,7 +16,7 @@ and [`.env.example`](../.env.example) has it in the form of a file. In a list, v
 by commas.
 
 `SECRET_KEY` and `ENCRYPTION_KEY` need 32 characters or more; known defaults are refused.
-`ENCRYPTION_KEY` is made and kept, but nothing is encrypted with it in this release.
+What `ENCRYPTION_KEY` and the settings of Vault mean is told in [secrets.md](secrets.md).
 
 This page is made by `python -m tools.settings_doc`.
 """

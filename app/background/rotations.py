@@ -42,4 +42,7 @@ class Rotations(threading.Thread):
         for rotator_id in due:
             if self._stopping.is_set():
                 return
-            engine.run(rotator_id)
+            try:
+                engine.run(rotator_id)
+            except Exception:  # the others have their turn all the same
+                log.exception("rotation.broken", rotator=rotator_id)

@@ -1,7 +1,6 @@
 """Retention: what each append-only table may forget, and the partitions of the months to come."""
 
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -34,22 +33,24 @@ def sweep(holder: str) -> bool:
         for table in PARTITIONED:
             make_partitions(session, table=table, today=today)
             drop_partitions(session, table=table, today=today)
-    prune()
     rotation.retire()
+    prune()
     return True
 
 
 def prune() -> None:
-    """Delete versions beyond KEEP_VERSIONS and the secrets that only they named, in batches."""
+    """Delete versions beyond KEEP_VERSIONS, in batches, and the secrets that only they named."""
     keep = get_settings().keep_versions
-    for work in (
-        partial(versions_crud.prune, keep=keep, limit=PRUNE_ROWS),
-        partial(secrets_crud.prune, limit=PRUNE_ROWS),
-    ):
-        for _ in range(PRUNE_BATCHES if keep else 0):
-            with db.transaction() as session:
-                if not work(session):
-                    break
+    shortened: set[int] = set()
+    for _ in range(PRUNE_BATCHES if keep else 0):
+        with db.transaction() as session:
+            pruned = versions_crud.prune(session, keep=keep, limit=PRUNE_ROWS)
+        if not pruned:
+            break
+        shortened |= pruned
+    for config_id in sorted(shortened):
+        with db.transaction() as session:
+            secrets_crud.prune(session, config_id=config_id)
 
 
 def month_of(moment: datetime) -> datetime:

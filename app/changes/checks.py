@@ -10,7 +10,6 @@ from app.changes.plan import Edited, Stored, Target
 from app.configs.errors import (
     DocumentTooLarge,
     KeyNameTooLong,
-    ProtectedEnvironment,
     TooManyKeys,
 )
 from app.configs.levels import MAX_KEY, Level
@@ -20,6 +19,7 @@ from app.models import Action
 from app.secrets import markers
 from app.secrets.errors import SecretDestroyed
 from app.workspaces.deps import Access
+from app.workspaces.errors import ProtectedEnvironment
 from app.workspaces.permissions import Permission
 
 
@@ -66,7 +66,9 @@ def document_size(_session: Session, _access: Access, pending: Mapping[Target, P
     limit = get_settings().max_document_bytes
     for one in pending.values():
         content = one.edited.content
-        if content is not None and one.writes and len(content.encode()) > limit:
+        if content is None or not one.writes:
+            continue
+        if len(content.encode()) + one.edited.hidden_bytes > limit:
             raise DocumentTooLarge(limit)
 
 

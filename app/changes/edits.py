@@ -17,10 +17,10 @@ from app.configs.errors import (
     VersionNotFound,
 )
 from app.configs.levels import Level
-from app.configs.values import UNSET, fits, infer
 from app.core.db import AnyRow
 from app.core.errors import AppError
 from app.formats import json
+from app.formats.values import UNSET, fits, infer
 from app.models import Action
 from app.secrets import markers
 from app.secrets.errors import ValueNeeded

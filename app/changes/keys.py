@@ -6,8 +6,8 @@ from typing import Any
 
 from app.changes.plan import Edited, KeyWish, Stored, StoredKey
 from app.configs.errors import ValueTypeMismatch
-from app.configs.values import fits, infer
 from app.formats import json
+from app.formats.values import fits, infer
 from app.models import Action
 from app.secrets import markers
 
@@ -100,9 +100,12 @@ def _left_out(config_id: int, key: StoredKey, edited: Edited) -> KeyRow | None:
         parked = key.parked
     value = json.loads(parked) if parked is not None else None
     checksum = json.checksum(value) if parked is not None else None
-    found = type_of(value, edited)
-    kept = key.value_type if parked is None or fits(key.value_type, found) else found
-    value_type = wish.value_type or kept
+    value_type = key.value_type
+    if wish.parked is not None:
+        found = type_of(value, edited)
+        if wish.value_type and not fits(wish.value_type, found):
+            raise ValueTypeMismatch(wish.value_type, found)
+        value_type = wish.value_type or (value_type if fits(value_type, found) else found)
     description = wish.description if wish.description is not None else key.description
     before = (key.is_active, key.checksum, key.value_type, key.description)
     same = before == (False, checksum, value_type, description)

@@ -108,7 +108,8 @@ class Edited:
 
     `always` makes a version even of equal content: going back is worth a record. `by_key`: the
     change was one of keys, and is recorded as such. `value` is the parsed content, if at hand.
-    `types` and `destroyed` say of the secrets in it, by handle, what their values are.
+    `types` and `destroyed` say of the secrets in it, by handle, what their values are, and
+    `hidden_bytes` how long they are together.
     """
 
     content: str | None
@@ -120,6 +121,7 @@ class Edited:
     wishes: Mapping[str, KeyWish] = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
     destroyed: frozenset[str] = frozenset()
+    hidden_bytes: int = 0
 
 
 Edit = Callable[[Stored], Edited]

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from app.changes.keys import members
 from app.changes.plan import Edited, Stored, StoredKey, Target
 from app.configs.levels import Level
-from app.configs.values import is_unset
 from app.formats import json
+from app.formats.values import is_unset
 from app.models import Action
 from app.secrets import markers, service
 from app.workspaces.deps import Access
@@ -45,13 +45,18 @@ def seal(
         whole=whole,
         compare=access.allows(Permission.READ, target),
         actor=access.caller.username,
+        fernet=access.is_operator,
     )
     wishes = {
         name: replace(wish, parked=json.dumps(sealed.values[name])) if name in parked else wish
         for name, wish in edited.wishes.items()
     }
     edited = replace(
-        edited, wishes=wishes, types=sealed.types, destroyed=frozenset(sealed.destroyed)
+        edited,
+        wishes=wishes,
+        types=sealed.types,
+        destroyed=sealed.destroyed,
+        hidden_bytes=sealed.size,
     )
     if edited.content is None:
         return edited
@@ -77,7 +82,8 @@ def _whole(
         wanted = wish.secret if wish else None
         if wanted is None and edited.action in WRITING and not (wish and wish.action):
             key = known.get(name)
-            wanted = key is not None and key.exists and key.is_encrypted and value is not None
+            sticks = key is not None and key.exists and key.is_encrypted
+            wanted = sticks and value is not None and not markers.read(value)
         if wanted and not markers.is_marked(value) and not is_unset(value):
             found.add(name)
     return frozenset(found)

@@ -1,7 +1,7 @@
 """What can go wrong with configs."""
 
 from app.configs.levels import Level
-from app.core.errors import AppError, Conflict, Forbidden, Invalid, NotFound
+from app.core.errors import AppError, Conflict, Invalid, NotFound
 from app.core.handlers import constraints
 
 
@@ -156,15 +156,6 @@ class HistoryPruned(AppError):
 
     def __init__(self, at: int) -> None:
         super().__init__(f"What was there at revision {at} is not kept any more (KEEP_VERSIONS).")
-
-
-class ProtectedEnvironment(Forbidden):
-    """Writing there needs the right to publish."""
-
-    code, title = "protected_environment", "Protected environment"
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"Environment '{name}' is protected: changing it needs `publish`.")
 
 
 class EnvironmentNotFound(NotFound):

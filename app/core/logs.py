@@ -1,12 +1,23 @@
 """Logging: constant event names, ids, never values; console or JSON lines on stderr."""
 
 import logging
+import re
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from app.core.settings import Settings
+
+# What PostgreSQL adds to an error about a row: all of its columns.
+_ROW = re.compile(r"DETAIL:.*?(?=\n(?:CONTEXT|\[SQL|\(Background|\s+File|Traceback)|\Z)", re.DOTALL)
+
+
+def without_rows(_logger: object, _name: str, event: EventDict) -> EventDict:
+    """Leave the contents of rows out of tracebacks."""
+    if "exception" in event:
+        event["exception"] = _ROW.sub("DETAIL: left out", event["exception"])
+    return event
 
 
 def configure(settings: Settings) -> None:
@@ -37,6 +48,7 @@ def configure(settings: Settings) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                without_rows,
                 renderer,
             ],
         )

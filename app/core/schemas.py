@@ -91,5 +91,6 @@ _MEANING = {
     422: "The input is wrong; `errors` says where",
     429: "Too many; wait `Retry-After` seconds",
     500: "Our fault",
+    502: "Another system did not do its part",
     503: "Not now; try again after `Retry-After` seconds",
 }

@@ -172,7 +172,7 @@ class Settings(BaseSettings):
     def networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Accept networks in CIDR form."""
         for one in value:
-            ip_network(one)
+            ip_network(one, strict=False)
         return value
 
     @field_validator("log_level")
@@ -258,13 +258,14 @@ class Settings(BaseSettings):
     def _keys(self, name: str) -> tuple[str, ...]:
         given: SecretStr | None = getattr(self, name)
         text = given.get_secret_value() if given else read_secret(self.data_dir, name)
-        if text is None:
+        text = text and ",".join(text.split())
+        if not text:
             raise ValueError(
                 f"{name.upper()} is not set and {self.data_dir / name} does not exist. "
                 "Set it (32 characters or more), or run `python -m app secrets` once."
             )
         refuse_weak(name.upper(), text)
-        return tuple(part.strip() for part in text.split(","))
+        return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def refuse_weak(name: str, keys: str) -> None:

@@ -1,5 +1,6 @@
 """Merge two documents that derive from the same base."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -32,14 +33,16 @@ class Conflict:
     theirs: Any
 
 
-def three_way(base: Any, ours: Any, theirs: Any) -> tuple[Any, list[Conflict]]:
+def three_way(
+    base: Any, ours: Any, theirs: Any, *, is_whole: Callable[[Any], bool] = lambda _: False
+) -> tuple[Any, list[Conflict]]:
     """Return the merged document and the conflicts, in which the merged document follows theirs.
 
     Objects merge member by member, arrays and scalars as wholes, compared by `structural.same`.
     Members come in their order in `theirs`, then those that `ours` added. Paths are JSON Pointers.
     Nothing is shared between the arguments, the document and the conflicts.
     """
-    merge = _Merge()
+    merge = _Merge(is_whole)
     return merge.walk(base, ours, theirs), merge.conflicts
 
 
@@ -51,13 +54,15 @@ def _alike(a: Any, b: Any) -> bool:
 class _Merge:
     """One walk over three values."""
 
+    is_whole: Callable[[Any], bool]
+    """Says of an object that it is one value."""
     path: list[str | int] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
 
     def walk(self, base: Any, ours: Any, theirs: Any) -> Any:
         # objects are only compared where the walk ends, or time would grow with depth
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            if isinstance(base, dict):
+        if self._has_members(ours) and self._has_members(theirs):
+            if self._has_members(base):
                 return self.walk_objects(base, ours, theirs)
             if base is ABSENT:
                 return self.walk_objects({}, ours, theirs)
@@ -68,6 +73,9 @@ class _Merge:
         at: Path = tuple(self.path)
         self.conflicts.append(Conflict(pointer(at), clone(base), clone(ours), clone(theirs)))
         return clone(theirs)
+
+    def _has_members(self, value: Any) -> bool:
+        return isinstance(value, dict) and not self.is_whole(value)
 
     def walk_objects(
         self, base: dict[str, Any], ours: dict[str, Any], theirs: dict[str, Any]

@@ -6,6 +6,7 @@ from typing import Any
 from app.core.errors import Conflict, Invalid
 from app.diff.three_way import ABSENT
 from app.diff.three_way import Conflict as Difference
+from app.secrets import markers
 
 
 class MergeConflict(Conflict):
@@ -24,7 +25,7 @@ class MergeConflict(Conflict):
 def _described(one: Difference) -> dict[str, Any]:
     sides = {"base": one.base, "ours": one.ours, "theirs": one.theirs}
     return {"path": one.path} | {
-        side: value for side, value in sides.items() if value is not ABSENT
+        side: markers.veil(value) for side, value in sides.items() if value is not ABSENT
     }
 
 

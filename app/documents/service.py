@@ -18,6 +18,7 @@ from app.diff.three_way import three_way
 from app.documents import presenters
 from app.documents.errors import InvalidPatch, MergeConflict, PatchFailed, PatchTestFailed
 from app.formats import json
+from app.secrets import markers
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
@@ -127,6 +128,7 @@ def merge(
     Raises VersionNotFound, VersionEmpty, MergeConflict.
     """
     access.require(Permission.READ, level)
+    markers.read(document)  # what is no right secret must not stand among the conflicts
     config_id = crud.get_config_id(session, workspace_id=access.workspace_id, level=level)
     if config_id is None:
         raise ConfigNotFound(level, access.slug)
@@ -137,7 +139,9 @@ def merge(
         raise VersionEmpty(base.version)
 
     def change(theirs: dict[str, Any]) -> dict[str, Any]:
-        merged, conflicts = three_way(json.loads(base.content), document, theirs)
+        merged, conflicts = three_way(
+            json.loads(base.content), document, theirs, is_whole=markers.is_marked
+        )
         if conflicts:
             raise MergeConflict(conflicts)
         return _object(merged)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.configs.values import is_unset
+from app.formats.values import is_unset
 from app.secrets.markers import is_object
 
 Path = tuple[str, ...]

@@ -16,11 +16,11 @@ from app.configs.errors import (
     UnknownEnvironment,
 )
 from app.configs.levels import Level
-from app.configs.values import UNSET, is_unset
 from app.core.db import AnyRow
 from app.effective import merge
 from app.effective.merge import MISSING, look_up
 from app.formats import json
+from app.formats.values import UNSET, is_unset
 from app.secrets import markers
 from app.secrets.service import may_reveal, reveal
 from app.workspaces.deps import Access

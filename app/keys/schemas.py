@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.configs.levels import MAX_KEY, EnvironmentName, ServiceName
-from app.configs.values import ValueType
 from app.core.schemas import MAX_ID, Message, Strict, refuse_null, storable
+from app.formats.values import ValueType
 
 
 def check_key(name: str) -> str:

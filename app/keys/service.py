@@ -29,7 +29,7 @@ from app.keys import crud, presenters
 from app.keys.crud import Filters, Page
 from app.keys.schemas import ItemWrite, KeyWrite
 from app.secrets.markers import is_secret
-from app.secrets.service import reveal_text
+from app.secrets.service import require_reveal, reveal
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
 
@@ -226,7 +226,7 @@ def effective_item(
     members = presenters.effective_item(
         row,
         name=name,
-        value=shown(session, access=access, effective=effective, value=value),
+        value=shown(session, access=access, effective=effective, value={name: value})[name],
         is_secret=is_secret(value),
         level=effective.level,
     )
@@ -257,13 +257,15 @@ def pick(session: Session, *, access: Access, effective: Effective, names: list[
 
 def revealed(session: Session, *, access: Access, row: AnyRow) -> dict[str, Any]:
     """Return the members of `KeyRead` with the secrets in its value; raises SecretsNotAllowed."""
-    level = Level(row.service, row.environment)
-    text = reveal_text(
+    level, name = Level(row.service, row.environment), row.Key.name
+    require_reveal(session, access, level)
+    shown = reveal(
         session,
         access=access,
         place=level,
-        text=json.dumps({row.Key.name: json.loads(row.Key.value)}),
+        value={name: json.loads(row.Key.value)},
+        stored=True,
         resource_type="key",
         resource_id=str(row.Key.id),
     )
-    return {**presenters.key(row), "value": raw(json.dumps(json.loads(text)[row.Key.name]))}
+    return {**presenters.key(row), "value": raw(json.dumps(shown[name]))}

@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import resource
 import secrets
 import signal
 import sys
@@ -68,7 +67,6 @@ def serve(_: Any = None) -> None:
     with database() as settings:
         settings.signing_keys()
         get_keyring()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no plain values in core files
         if not settings.enable_encryption:
             say("ENABLE_ENCRYPTION=false has no effect: secrets are always encrypted.")
         if settings.embedded:
@@ -209,7 +207,9 @@ def show_keys() -> None:
     say(f"Secrets: {now.secrets}, of which under old data keys: {now.waiting}")
     if now.is_rotating:
         say("A rotation is unfinished: `python -m app keys rotate` goes on with it.")
-    say("Sealed: secrets cannot be read." if now.is_sealed else "Secrets can be read.")
+    if now.is_sealed:
+        raise CommandError("Sealed: secrets cannot be read.")
+    say("Secrets can be read.")
 
 
 def rewrap_keys() -> None:

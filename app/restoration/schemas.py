@@ -14,7 +14,10 @@ def read_time(value: object) -> datetime:
         raise ValueError(  # noqa: TRY004  (what Pydantic turns into an answer)
             "must be a revision or a time such as 2026-01-31T12:00:00Z"
         )
-    moment = datetime.fromisoformat(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:  # its message repeats the text
+        raise ValueError("must be a revision or a time such as 2026-01-31T12:00:00Z") from None
     if moment.tzinfo is None:
         raise ValueError("must have an offset, such as Z")
     return moment

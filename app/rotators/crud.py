@@ -35,18 +35,41 @@ def save_rotator(session: Session, *, workspace_id: int, key_id: int, **values: 
     ).scalar_one()
 
 
+def adjust_rotator(session: Session, *, key_id: int, **values: Any) -> Rotator:
+    """Change a rotator in its grace time, which is counted anew from the switch."""
+    grace = timedelta(seconds=values["grace_seconds"])
+    changed = (
+        update(Rotator)
+        .where(Rotator.key_id == key_id)
+        .values(
+            **values,
+            failures=0,
+            last_error=None,
+            orphaned_at=None,
+            next_at=func.coalesce(Rotator.rotated_at, func.now()) + grace,
+        )
+    )
+    return session.execute(
+        changed.returning(Rotator), execution_options={"populate_existing": True}
+    ).scalar_one()
+
+
 def delete_rotator(session: Session, *, key_id: int) -> None:
     """Delete the rotator of a key."""
     session.execute(delete(Rotator).where(Rotator.key_id == key_id))
 
 
 def update_rotator(
-    session: Session, *, rotator_id: int, at: str | None, next_in: int | None, **values: Any
+    session: Session, *, rotator: Rotator, next_in: int | None, **values: Any
 ) -> bool:
-    """Change a rotator that is at a step, its next time in so many seconds; say whether it was."""
+    """Change a rotator, its next time in so many seconds, unless it has moved since it was read."""
     changed = session.execute(
         update(Rotator)
-        .where(Rotator.id == rotator_id, Rotator.step.is_not_distinct_from(at))
+        .where(
+            Rotator.id == rotator.id,
+            Rotator.step.is_not_distinct_from(rotator.step),
+            Rotator.run.is_not_distinct_from(rotator.run),
+        )
         .values(next_at=_later(next_in), **values)
         .returning(Rotator.id)
     )
@@ -61,7 +84,12 @@ def list_due(session: Session, *, limit: int) -> Sequence[int]:
     """Return the rotators whose time has come, the longest waiting first."""
     return session.scalars(
         select(Rotator.id)
-        .where(Rotator.next_at <= func.clock_timestamp(), Rotator.orphaned_at.is_(None))
+        .join(Workspace, Workspace.id == Rotator.workspace_id)
+        .where(
+            Rotator.next_at <= func.clock_timestamp(),
+            Rotator.orphaned_at.is_(None),
+            Workspace.deleted_at.is_(None),
+        )
         .order_by(Rotator.next_at)
         .limit(limit)
     ).all()
@@ -86,6 +114,12 @@ def get_state(session: Session, *, rotator_id: int) -> AnyRow | None:
         .outerjoin(Environment, Environment.id == Key.environment_id)
         .where(Rotator.id == rotator_id, Workspace.deleted_at.is_(None))
     ).one_or_none()
+
+
+def try_lock_here(session: Session, *, rotator_id: int) -> bool:
+    """Take the lock of a rotator until this transaction ends."""
+    found = text("SELECT pg_try_advisory_xact_lock(:locks, CAST(:id AS integer))")
+    return bool(session.scalar(found, {"locks": LOCKS, "id": rotator_id % 2**31}))
 
 
 def try_lock(connection: Connection, *, rotator_id: int) -> bool:

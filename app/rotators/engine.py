@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.auth.deps import Caller
@@ -43,7 +44,8 @@ from app.workspaces.scopes import Scopes
 log = structlog.get_logger()
 
 MAX_FAILURES = 6
-FIRST_PAUSE = 5
+FIRST_PAUSE = 10
+LONGER = 4
 POSTPONED = 30
 DONE: Mapping[str, Any] = {
     "step": None,
@@ -111,8 +113,7 @@ def _refused(state: State) -> bool:
         with db.transaction() as session:
             crud.update_rotator(
                 session,
-                rotator_id=rotator.id,
-                at=rotator.step,
+                rotator=rotator,
                 next_in=0,
                 orphaned_at=None,
                 failures=0,
@@ -140,16 +141,24 @@ def _advance(state: State) -> bool:
     except AppError as error:
         _fail(state, error.detail)
         return False
+    except SQLAlchemyError:  # our own database: nothing is known of the step
+        raise
+    except Exception:
+        log.exception("rotation.broken", rotator=state.rotator.id)
+        _fail(state, "a fault of the server, see its log")
+        return False
     return True
 
 
 def _create(state: State, kind: Kind) -> None:
-    rotator = state.rotator
-    run = rotator.run or secrets.token_hex(8)
-    if rotator.run is None:
+    if state.key.value is None:
+        raise RotationFailed("the key is deleted")
+    if state.rotator.run is None:  # the name of the run, the same when this step is repeated
         with db.transaction() as session:
-            crud.update_rotator(session, rotator_id=rotator.id, at=None, next_in=0, run=run)
-    value = kind.create(_job(state, run))
+            run = secrets.token_hex(8)
+            crud.update_rotator(session, rotator=state.rotator, next_in=0, run=run)
+        return
+    value = kind.create(_job(state))
     with db.transaction() as session:
         _move(session, state, "create", pending=_seal(session, state, value))
 
@@ -198,7 +207,7 @@ def _finish(state: State, kind: Kind) -> None:
     if rotator.every_seconds is not None:
         left = max(0, rotator.every_seconds - rotator.grace_seconds)
     with db.transaction() as session:
-        crud.update_rotator(session, rotator_id=rotator.id, at="switch", next_in=left, **DONE)
+        crud.update_rotator(session, rotator=rotator, next_in=left, **DONE)
 
 
 _NEXT: Mapping[str | None, Callable[[State, Kind], None]] = {
@@ -216,15 +225,14 @@ def _move(
     """Write a step down; raise RotationFailed when the rotator was changed meanwhile."""
     if not crud.update_rotator(
         session,
-        rotator_id=state.rotator.id,
-        at=state.rotator.step,
+        rotator=state.rotator,
         next_in=next_in,
         **{"step": step, "failures": 0, "last_error": None, **values},
     ):
         raise RotationFailed("the rotator was changed meanwhile")
 
 
-def _job(state: State, run: str | None = None, *, current: Any = None) -> Job:
+def _job(state: State, *, current: Any = None) -> Job:
     rotator = state.rotator
     with db.transaction() as session:
         settings = opened(
@@ -235,7 +243,7 @@ def _job(state: State, run: str | None = None, *, current: Any = None) -> Job:
                 session, workspace_id=rotator.workspace_id, value=json.loads(state.key.value)
             )
     return Job(
-        id=run or rotator.run or "",
+        id=rotator.run or "",
         settings=settings,
         current=current,
         pending=_value(state, rotator.pending),
@@ -315,9 +323,8 @@ def _fail(state: State, reason: str) -> None:
     with db.transaction() as session:
         crud.update_rotator(
             session,
-            rotator_id=rotator.id,
-            at=rotator.step,
-            next_in=FIRST_PAUSE * 2 ** (failures - 1),
+            rotator=rotator,
+            next_in=FIRST_PAUSE * LONGER ** (failures - 1),
             failures=failures,
             last_error=reason,
         )
@@ -335,8 +342,7 @@ def _give_up(state: State, reason: str, failures: int) -> None:
     with db.transaction() as session:
         crud.update_rotator(
             session,
-            rotator_id=rotator.id,
-            at=rotator.step,
+            rotator=rotator,
             next_in=None,
             orphaned_at=datetime.now(UTC),
             **(dict(DONE) if unused else {}) | {"failures": failures, "last_error": reason},
@@ -362,4 +368,4 @@ def _postpone(state: State) -> None:
     """Try again in a while: our own side is not ready, which is no failure of the rotation."""
     rotator = state.rotator
     with db.transaction() as session:
-        crud.update_rotator(session, rotator_id=rotator.id, at=rotator.step, next_in=POSTPONED)
+        crud.update_rotator(session, rotator=rotator, next_in=POSTPONED)

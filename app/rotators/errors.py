@@ -1,6 +1,6 @@
 """What can go wrong with rotators."""
 
-from app.core.errors import Conflict, Invalid, NotFound
+from app.core.errors import AppError, Conflict, Invalid, NotFound
 
 
 class RotatorNotFound(NotFound):
@@ -35,10 +35,22 @@ class RotationUnderWay(Conflict):
         )
 
 
+class RotationNotDone(AppError):
+    """A step did not succeed; it is tried again by itself."""
+
+    status, code, title = 502, "rotation_not_done", "Rotation not done"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The rotation is not done yet, and will be tried again: {reason}.")
+
+
 class RotatorBusy(Conflict):
-    """A renewal that began under these settings has to end first."""
+    """A step is being done, or an old value has to be retired first."""
 
     code, title = "rotator_busy", "Rotator busy"
 
     def __init__(self) -> None:
-        super().__init__("A rotation has begun: wait for its end, or rotate again to go on.")
+        super().__init__(
+            "A step of a rotation is being done, or the old value is not retired yet: try again, "
+            "or end the grace time by `grace_seconds: 0` first."
+        )

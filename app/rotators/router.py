@@ -45,10 +45,14 @@ def delete_rotator(config_id: Id, session: SessionDep, access: AdminAccess) -> R
     return Response(status_code=204)
 
 
-@router.post("/{config_id:int}/rotate", response_model=RotatorRead, responses=WRITE)
+@router.post(
+    "/{config_id:int}/rotate",
+    response_model=RotatorRead,
+    responses=WRITE | problems(502),
+)
 def rotate(config_id: Id, session: SessionDep, access: WriteAccess, _: Idempotent) -> Response:
     """Renew a key's value now, or go on where a rotation stopped.
 
-    The old value stays good for the grace time. What failed is in `last_error`.
+    The old value stays good for the grace time. 502: a step failed, which is tried again.
     """
     return answer(service.rotate(session, access=access, key_id=config_id))

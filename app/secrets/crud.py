@@ -25,6 +25,7 @@ class NewSecret:
     ciphertext: bytes
     fingerprint: str
     value_type: str
+    size: int
 
 
 def wrapped_key(row: AnyRow) -> WrappedKey:
@@ -133,11 +134,17 @@ def create_key_check(session: Session, *, kek_id: str, wrapped: bytes) -> None:
 
 
 def list_known(
-    session: Session, *, config_id: int, handles: Sequence[str], fingerprints: Sequence[str]
+    session: Session,
+    *,
+    config_id: int,
+    place: str,
+    handles: Sequence[str],
+    fingerprints: Sequence[str],
 ) -> Sequence[AnyRow]:
     """Return the secrets of a config that have one of these handles or prints, oldest first."""
     values = {
         "config_id": config_id,
+        "place": place,
         "handles": list(handles),
         "fingerprints": list(fingerprints),
     }
@@ -146,11 +153,15 @@ def list_known(
 
 _KNOWN = text(
     """
-    SELECT handle, fingerprint, value_type, destroyed_at, created_at FROM secrets
-    WHERE config_id = :config_id AND handle = ANY (CAST(:handles AS text[]))
+    SELECT handle, key_name, fingerprint, value_type, size, destroyed_at, created_at
+    FROM secrets
+    WHERE config_id = :config_id AND place = :place
+        AND handle = ANY (CAST(:handles AS text[]))
     UNION
-    SELECT handle, fingerprint, value_type, destroyed_at, created_at FROM secrets
-    WHERE config_id = :config_id AND fingerprint = ANY (CAST(:fingerprints AS text[]))
+    SELECT handle, key_name, fingerprint, value_type, size, destroyed_at, created_at
+    FROM secrets
+    WHERE config_id = :config_id AND place = :place
+        AND fingerprint = ANY (CAST(:fingerprints AS text[]))
     ORDER BY created_at, handle
     """
 )
@@ -158,14 +169,14 @@ _KNOWN = text(
 
 _CREATE = text(
     """
-    INSERT INTO secrets (handle, workspace_id, config_id, key_name, data_key_id, ciphertext,
-        fingerprint, value_type, created_by)
-    SELECT handle, :workspace_id, :config_id, key_name, data_key_id, ciphertext, fingerprint,
-        value_type, :created_by
+    INSERT INTO secrets (handle, workspace_id, config_id, key_name, place, data_key_id,
+        ciphertext, fingerprint, value_type, size, created_by)
+    SELECT handle, :workspace_id, :config_id, key_name, :place, data_key_id, ciphertext,
+        fingerprint, value_type, size, :created_by
     FROM unnest(CAST(:handles AS text[]), CAST(:key_names AS text[]),
         CAST(:data_key_ids AS bigint[]), CAST(:ciphertexts AS bytea[]),
-        CAST(:fingerprints AS text[]), CAST(:value_types AS text[]))
-        AS new (handle, key_name, data_key_id, ciphertext, fingerprint, value_type)
+        CAST(:fingerprints AS text[]), CAST(:value_types AS text[]), CAST(:sizes AS bigint[]))
+        AS new (handle, key_name, data_key_id, ciphertext, fingerprint, value_type, size)
     """
 )
 
@@ -175,6 +186,7 @@ def create_secrets(
     *,
     workspace_id: int,
     config_id: int,
+    place: str,
     created_by: str,
     new: Sequence[NewSecret],
 ) -> None:
@@ -182,6 +194,7 @@ def create_secrets(
     values = {
         "workspace_id": workspace_id,
         "config_id": config_id,
+        "place": place,
         "created_by": created_by,
         "handles": [one.handle for one in new],
         "key_names": [one.key_name for one in new],
@@ -189,6 +202,7 @@ def create_secrets(
         "ciphertexts": [one.ciphertext for one in new],
         "fingerprints": [one.fingerprint for one in new],
         "value_types": [one.value_type for one in new],
+        "sizes": [one.size for one in new],
     }
     session.execute(_CREATE, values)
 
@@ -216,13 +230,11 @@ def list_sealed(session: Session, *, workspace_id: int, handles: Sequence[str]) 
 
 
 def is_protected(session: Session, *, workspace_id: int, name: str) -> bool:
-    """Say whether an environment is protected."""
-    return bool(
-        session.scalar(
-            select(Environment.protected).where(
-                Environment.workspace_id == workspace_id,
-                Environment.name == name,
-                Environment.deleted.is_(False),
-            )
-        )
+    """Say whether an environment is protected, or was when it was deleted; unknown ones are."""
+    found = session.scalar(
+        select(Environment.protected)
+        .where(Environment.workspace_id == workspace_id, Environment.name == name)
+        .order_by(Environment.deleted, Environment.id.desc())
+        .limit(1)
     )
+    return found is not False

@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.outbox.events import Happened, record
-from app.secrets import disposal_crud
+from app.secrets import crud, disposal_crud
 from app.secrets.errors import NameMismatch, SecretInUse, SecretNotFound
 from app.workspaces.deps import Access
+from app.workspaces.errors import ProtectedEnvironment
 from app.workspaces.names import GLOBAL
 from app.workspaces.permissions import Permission
 
@@ -34,6 +35,11 @@ def destroy(session: Session, *, access: Access, handle: str, name: str) -> dict
         raise SecretNotFound(access.slug)
     where = Where(row.service or GLOBAL, row.environment)
     access.require(Permission.ADMIN, where)
+    protected = where.environment is not None and crud.is_protected(
+        session, workspace_id=access.workspace_id, name=where.environment
+    )
+    if protected and not access.allows(Permission.PUBLISH):
+        raise ProtectedEnvironment(where.environment or "")
     if name != row.key_name:
         raise NameMismatch
     if disposal_crud.is_in_use(session, config_id=row.config_id, handle=handle):

@@ -119,31 +119,33 @@ def sweep(session: Session) -> None:
 
 _PRUNE = text(
     """
-    WITH gone AS (
-        SELECT s.handle FROM secrets AS s JOIN objects AS o ON o.id = s.config_id
-        WHERE o.history_from > 0
-            AND s.created_at < now() - interval '1 hour'
-            AND NOT EXISTS (
-                SELECT FROM keys AS k WHERE k.config_id = s.config_id
-                    AND strpos(k.value, s.handle) > 0
-            ) AND NOT EXISTS (
-                SELECT FROM versions AS v WHERE v.object_id = s.config_id
-                    AND strpos(v.content, s.handle) > 0
-            ) AND NOT EXISTS (
-                SELECT FROM key_versions AS v JOIN keys AS k ON k.id = v.key_id
-                WHERE k.config_id = s.config_id AND strpos(v.value, s.handle) > 0
-            ) AND NOT EXISTS (
-                SELECT FROM rotators AS r JOIN keys AS k ON k.id = r.key_id
-                WHERE k.config_id = s.config_id
-                    AND strpos(concat(r.settings, r.pending, r.previous), s.handle) > 0
-            )
-        LIMIT :limit
+    WITH said AS (
+        SELECT content AS text FROM versions WHERE object_id = :config_id
+        UNION ALL
+        SELECT value FROM keys WHERE config_id = :config_id
+        UNION ALL
+        SELECT v.value FROM key_versions AS v JOIN keys AS k ON k.id = v.key_id
+        WHERE k.config_id = :config_id
+        UNION ALL
+        SELECT concat(r.settings, r.pending, r.previous)
+        FROM rotators AS r JOIN keys AS k ON k.id = r.key_id WHERE k.config_id = :config_id
+    ), named AS (
+        SELECT found[1] AS handle
+        FROM said, regexp_matches(said.text, 'sec_[0-9a-f]{24}', 'g') AS found
+        WHERE strpos(said.text, '"$secret"') > 0
     )
-    DELETE FROM secrets AS s USING gone WHERE s.handle = gone.handle
+    DELETE FROM secrets AS s
+    WHERE s.config_id = :config_id AND s.created_at < now() - interval '1 hour'
+        AND NOT EXISTS (SELECT FROM named WHERE named.handle = s.handle)
     """
 )
 
 
-def prune(session: Session, *, limit: int) -> int:
-    """Delete secrets that only pruned versions named; return how many."""
-    return int(session.execute(_PRUNE, {"limit": limit}).rowcount)  # type: ignore[attr-defined]
+def prune(session: Session, *, config_id: int) -> None:
+    """Delete the secrets of a config that nothing names any more.
+
+    Under the config's lock, so that no write is about to name one again; in a statement of its
+    own, which sees what the lock waited for.
+    """
+    session.execute(select(Object.id).where(Object.id == config_id).with_for_update())
+    session.execute(_PRUNE, {"config_id": config_id})

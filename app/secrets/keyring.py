@@ -45,78 +45,85 @@ def key_context(workspace_id: int, environment_id: int | None, purpose: str, num
     return f"data_keys|{workspace_id}|{environment_id or 0}|{purpose}|{number}".encode()
 
 
-class Keyring:
-    """Opens data keys and keeps them for DATA_KEY_CACHE_S; safe to share by threads.
+class Holder:
+    """A key provider, which nobody asks more than once a second while it does not answer."""
 
-    While a holder of KEKs does not answer, nobody asks it more than once a second.
-    """
-
-    def __init__(self, providers: list[KeyProvider], *, seconds: float) -> None:
-        self.providers = providers
-        self._seconds = seconds
-        self._opened: dict[int, tuple[bytes, float]] = {}
-        self._lock = threading.Lock()
+    def __init__(self, provider: KeyProvider) -> None:
+        self.provider = provider
         self._away_until = 0.0
 
-    @property
-    def active(self) -> KeyProvider:
-        """Return the holder that wraps new data keys."""
-        return self.providers[0]
+    def unwrap(self, wrapped: Wrapped, context: bytes) -> bytes:
+        """Return what a KEK wrapped; raise Sealed."""
+        if time.monotonic() < self._away_until:
+            raise Sealed
+        try:
+            return self.provider.unwrap(wrapped, context)
+        except ProviderUnavailable as error:
+            self._away_until = time.monotonic() + PAUSE_SECONDS
+            raise _sealed(error) from None
+        except WrongKey:
+            log.warning("secrets.wrong_key", kek=wrapped.kek_id)
+            raise Sealed from None
+
+
+class Keyring:
+    """Opens data keys and keeps them for DATA_KEY_CACHE_S; safe to share by threads."""
+
+    def __init__(self, providers: list[KeyProvider], *, seconds: float) -> None:
+        self.active = providers[0]
+        self._holders = [Holder(provider) for provider in providers]
+        self._seconds = seconds
+        self._opened: dict[WrappedKey, tuple[bytes, float]] = {}
+        self._lock = threading.Lock()
+
+    def knows(self, kek_id: str) -> bool:
+        """Say whether anybody here may have a KEK."""
+        return any(holder.provider.knows(kek_id) for holder in self._holders)
 
     def active_id(self) -> str:
         """Return the id of the KEK that wraps new data keys; raise Sealed."""
         try:
             return self.active.active_id()
         except ProviderUnavailable as error:
-            log.warning("secrets.key_provider_unavailable", reason=str(error))
-            raise Sealed from None
+            raise _sealed(error) from None
 
     def open(self, key: WrappedKey) -> bytes:
         """Return a data key; raise Sealed."""
-        kept = self._opened.get(key.id)
+        kept = self._opened.get(key)
         if kept is not None and kept[1] > time.monotonic():
             return kept[0]
         with self._lock:
-            kept = self._opened.get(key.id)
+            kept = self._opened.get(key)
             if kept is not None and kept[1] > time.monotonic():
                 return kept[0]
             plain = self.unwrap(Wrapped(key.kek_id, key.wrapped), key.context)
-            self._opened[key.id] = (plain, time.monotonic() + self._seconds)
+            self._opened[key] = (plain, time.monotonic() + self._seconds)
             return plain
 
     def forget_expired(self) -> None:
         """Forget the data keys whose time is over."""
         now = time.monotonic()
         with self._lock:
-            self._opened = {id_: kept for id_, kept in self._opened.items() if kept[1] > now}
+            self._opened = {key: kept for key, kept in self._opened.items() if kept[1] > now}
 
     def unwrap(self, wrapped: Wrapped, context: bytes) -> bytes:
         """Return what a KEK wrapped; raise Sealed."""
-        for provider in self.providers:
-            if provider.knows(wrapped.kek_id):
-                return self._ask(provider, wrapped, context)
+        for holder in self._holders:
+            if holder.provider.knows(wrapped.kek_id):
+                return holder.unwrap(wrapped, context)
         raise Sealed
-
-    def _ask(self, provider: KeyProvider, wrapped: Wrapped, context: bytes) -> bytes:
-        if time.monotonic() < self._away_until:
-            raise Sealed
-        try:
-            return provider.unwrap(wrapped, context)
-        except ProviderUnavailable as error:
-            self._away_until = time.monotonic() + PAUSE_SECONDS
-            log.warning("secrets.key_provider_unavailable", reason=str(error))
-            raise Sealed from None
-        except WrongKey:
-            log.warning("secrets.wrong_key", kek=wrapped.kek_id)
-            raise Sealed from None
 
     def wrap(self, key: bytes, context: bytes) -> Wrapped:
         """Wrap a data key under the active KEK; raise Sealed."""
         try:
             return self.active.wrap(key, context)
         except ProviderUnavailable as error:
-            log.warning("secrets.key_provider_unavailable", reason=str(error))
-            raise Sealed from None
+            raise _sealed(error) from None
+
+
+def _sealed(error: ProviderUnavailable) -> Sealed:
+    log.warning("secrets.key_provider_unavailable", reason=str(error))
+    return Sealed()
 
 
 @lru_cache(maxsize=1)

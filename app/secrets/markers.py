@@ -159,6 +159,11 @@ def mask(value: Any) -> Any:
     return replace(value, lambda one: BULLETS if is_secret(one) else one)
 
 
+def veil(value: Any) -> Any:
+    """Return a value that came in with bullets in the place of what was written as a secret."""
+    return replace(value, lambda one: one | dict.fromkeys(one.keys() & {SECRET, FERNET}, BULLETS))
+
+
 def comparable_text(text: str) -> str:
     """Return a stored document as text, in which equal secrets are equal."""
     return json.dumps(comparable(json.loads(text))) if may_have_secrets(text) else text

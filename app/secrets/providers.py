@@ -108,5 +108,5 @@ def open_fernet(keys: tuple[str, ...], token: str) -> str | None:
         return None
     try:
         return MultiFernet(fernets).decrypt(token).decode()
-    except (InvalidToken, UnicodeDecodeError):
+    except (InvalidToken, ValueError):
         return None

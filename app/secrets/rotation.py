@@ -7,10 +7,12 @@ that a run that was killed is continued by the next one.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from cryptography.exceptions import InvalidTag
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from app.core import db
 from app.core.db import AnyRow
@@ -72,7 +74,7 @@ def status() -> Status:
     keyring = get_keyring()
     with db.transaction() as session:
         keks = [
-            Kek(row.kek_id, row.data_keys, any(one.knows(row.kek_id) for one in keyring.providers))
+            Kek(row.kek_id, row.data_keys, keyring.knows(row.kek_id))
             for row in rotation_crud.count_by_kek(session)
         ]
         counts = rotation_crud.count_all(session)
@@ -89,21 +91,27 @@ def status() -> Status:
 
 
 def rewrap() -> int:
-    """Wrap every data key under the active KEK; return how many. Raises Sealed."""
+    """Wrap every data key under the active KEK; return how many. Raises RotationRunning, Sealed."""
     with alone():
-        return _rewrap()
+        done = _rewrap()
+        with db.transaction() as session:
+            _tell(session, {"rewrapped": done})
+        return done
 
 
 def _rewrap() -> int:
     keyring = get_keyring()
     active = keyring.active_id()
-    done = 0
+    done = last = 0
     while True:
         with db.transaction() as session:
-            rows = rotation_crud.list_wrapped_otherwise(session, kek_id=active, limit=BATCH)
+            rows = rotation_crud.list_wrapped_otherwise(
+                session, kek_id=active, after=last, limit=BATCH
+            )
             if not rows:
                 rotation_crud.delete_unused_checks(session)
                 return done
+            last = rows[-1].id
             data_keys.ensure_check(session, keyring, active)
             for row in rows:
                 key = crud.wrapped_key(row)
@@ -216,16 +224,23 @@ def retire() -> int:
 def _end(outcome: Outcome) -> None:
     with db.transaction() as session:
         rotation_crud.end(session)
-        record(
+        _tell(
             session,
-            Happened(
-                action="rotate",
-                resource_type="data_key",
-                actor_name=f"command:{COMMAND}",
-                detail={
-                    "sealed": outcome.sealed,
-                    "retired": outcome.retired,
-                    "damaged": outcome.damaged[:100],
-                },
-            ),
+            {
+                "rewrapped": outcome.rewrapped,
+                "sealed": outcome.sealed,
+                "retired": outcome.retired,
+                "damaged": outcome.damaged[:100],
+            },
         )
+
+
+def _tell(session: Session, detail: dict[str, Any]) -> None:
+    event = Happened(
+        action="rotate",
+        resource_type="data_key",
+        actor_name=f"command:{COMMAND}",
+        outcome="alarm" if detail.get("damaged") else "success",
+        detail=detail,
+    )
+    record(session, event)

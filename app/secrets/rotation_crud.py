@@ -78,11 +78,13 @@ def count_all(session: Session) -> AnyRow:
     return session.execute(_COUNTS).one()
 
 
-def list_wrapped_otherwise(session: Session, *, kek_id: str, limit: int) -> Sequence[AnyRow]:
+def list_wrapped_otherwise(
+    session: Session, *, kek_id: str, after: int, limit: int
+) -> Sequence[AnyRow]:
     """Return data keys that another KEK wrapped."""
     return session.execute(
         select(*DataKey.__table__.columns)
-        .where(DataKey.kek_id != kek_id)
+        .where(DataKey.kek_id != kek_id, DataKey.id > after)
         .order_by(DataKey.id)
         .limit(limit)
     ).all()

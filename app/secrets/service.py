@@ -9,8 +9,10 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from sqlalchemy.orm import Session
 
+from app.auth.errors import AdminsOnly
 from app.core.db import AnyRow
 from app.formats import json
+from app.formats.values import infer
 from app.outbox.events import Happened
 from app.secrets import crud, crypto, data_keys, markers, reads
 from app.secrets.data_keys import Keys
@@ -31,6 +33,8 @@ from app.workspaces.scopes import Place
 log = structlog.get_logger()
 
 EDITOR = "editor"
+DOCUMENT, ROTATOR = "document", "rotator"
+"""Where a secret stands."""
 
 
 @dataclass(slots=True)
@@ -39,7 +43,9 @@ class SealedValues:
 
     values: dict[str, Any]
     types: dict[str, str] = field(default_factory=dict)
-    destroyed: set[str] = field(default_factory=set)
+    destroyed: frozenset[str] = frozenset()
+    size: int = 0
+    """Bytes of JSON that the handles stand for."""
 
 
 def seal(
@@ -51,12 +57,15 @@ def seal(
     whole: Iterable[str],
     compare: bool,
     actor: str,
+    fernet: bool = False,
+    place: str = DOCUMENT,
 ) -> SealedValues:
     """Store the secrets in a config's values by key; return the values with their handles.
 
-    The values of the keys in `whole` are secrets as a whole. `compare`: an equal value keeps
-    its handle, which whoever may read could see from the fingerprint anyway. Raises
-    InvalidSecret, MaskedValue, UnknownHandle, InvalidFernet, Sealed.
+    The values of the keys in `whole` are secrets as a whole. `compare`: an equal value of a key
+    keeps its handle, which whoever may read could see from the fingerprint anyway. `fernet`:
+    tokens may be opened. Handles belong to documents or to rotators: neither knows the other's.
+    Raises InvalidSecret, MaskedValue, UnknownHandle, InvalidFernet, AdminsOnly, Sealed.
     """
     wanted = {
         name: [_whole(name, value)] if name in whole else markers.read(value, (name,))
@@ -65,36 +74,42 @@ def seal(
     given = [one for found in wanted.values() for one in found]
     if not given:
         return SealedValues(dict(values))
-    texts = {one.path: _text(one) for one in given if not one.is_kept}
+    plain = {one.path: _plain(one, fernet=fernet) for one in given if not one.is_kept}
     keys = None
     prints: dict[markers.Path, str] = {}
-    if texts:
+    if plain:
         keys = data_keys.require_active(session, workspace_id=workspace_id, config_id=config_id)
-        prints = {p: crypto.fingerprint(keys.fingerprint, text) for p, text in texts.items()}
+        prints = {path: fingerprint(keys.fingerprint, one) for path, one in plain.items()}
     known = crud.list_known(
         session,
         config_id=config_id,
+        place=place,
         handles=[one.handle for one in given if one.handle is not None],
         fingerprints=list(prints.values()) if compare else [],
     )
-    chosen = _Chosen(known, prints, compare=compare)
-    if keys is not None:
-        chosen.make(keys, [one for one in given if not one.is_kept], texts, config_id)
+    chosen = _Chosen(known, compare=compare)
+    for one in given:
+        if one.is_kept:
+            chosen.keep(one)
+        elif keys is not None:
+            chosen.make(keys, one, plain[one.path], prints[one.path], config_id)
+    if chosen.new:
         crud.create_secrets(
             session,
             workspace_id=workspace_id,
             config_id=config_id,
+            place=place,
             created_by=actor,
             new=chosen.new,
         )
-    stored = {one.path: chosen.marker(one) for one in given}
     return SealedValues(
         {
-            name: stored[name,] if name in whole else _placed(value, wanted[name], stored)
+            name: chosen.stored[name,] if name in whole else _placed(value, wanted[name], chosen)
             for name, value in values.items()
         },
         chosen.types,
-        {row.handle for row in known if row.destroyed_at is not None},
+        frozenset(row.handle for row in known if row.destroyed_at is not None),
+        chosen.size,
     )
 
 
@@ -106,87 +121,86 @@ def _whole(name: str, value: Any) -> Written:
     return Written((name,), value, None)
 
 
-def _text(one: Written) -> str:
-    """Return the value to be sealed, as JSON text."""
+def _plain(one: Written, *, fernet: bool) -> Any:
+    """Return the value to be sealed."""
     if not one.is_fernet:
-        return json.dumps(one.value)
+        return one.value
+    if not fernet:
+        raise AdminsOnly
     plain = open_fernet(fernet_keys(), one.value)
     if plain is None:
         raise InvalidFernet(one.path)
-    return json.dumps(plain)
+    return plain
 
 
-def _placed(
-    value: Any, wanted: Sequence[Written], stored: Mapping[markers.Path, dict[str, Any]]
-) -> Any:
+def _placed(value: Any, wanted: Sequence[Written], chosen: "_Chosen") -> Any:
     order = iter(wanted)
-    return markers.replace(value, lambda _: stored[next(order).path])
+    return markers.replace(value, lambda _: chosen.stored[next(order).path])
 
 
 class _Chosen:
     """Which handle each secret of a document gets: its own, that of an equal one, or a new one."""
 
-    def __init__(
-        self, known: Sequence[AnyRow], prints: Mapping[markers.Path, str], *, compare: bool
-    ) -> None:
+    def __init__(self, known: Sequence[AnyRow], *, compare: bool) -> None:
         self.known = {row.handle: row for row in known}
-        self.prints = prints
         self.types = {row.handle: row.value_type for row in known}
+        self.stored: dict[markers.Path, dict[str, Any]] = {}
         self.new: list[crud.NewSecret] = []
-        self._equal: dict[str, str] = {}
+        self.size = 0
+        self._compare = compare
+        self._equal: dict[tuple[str, str], str] = {}
         if compare:
-            self._equal = {row.fingerprint: row.handle for row in known if row.destroyed_at is None}
+            self._equal = {
+                (row.key_name, row.fingerprint): row.handle
+                for row in known
+                if row.destroyed_at is None
+            }
 
-    def make(
-        self,
-        keys: Keys,
-        given: Sequence[Written],
-        texts: Mapping[markers.Path, str],
-        config_id: int,
-    ) -> None:
-        """Seal the values that are new."""
-        for one in given:
-            self._refuse_unknown(one)
-            fingerprint = self.prints[one.path]
-            if fingerprint in self._equal:
-                continue
-            text = texts[one.path]
-            handle = f"sec_{secrets.token_hex(12)}"
+    def keep(self, one: Written) -> None:
+        """Leave a secret as it is; raise UnknownHandle."""
+        row = self._own(one)
+        assert row is not None
+        self._choose(one, row.handle, row.fingerprint, row.size)
+
+    def make(self, keys: Keys, one: Written, value: Any, fingerprint: str, config_id: int) -> None:
+        """Seal a value unless it is there; raise UnknownHandle."""
+        text = json.dumps(value).encode()
+        own = self._own(one)
+        if own is not None and self._compare and own.fingerprint == fingerprint:
+            self._choose(one, own.handle, fingerprint, len(text))
+            return
+        name = str(one.path[0])
+        handle = self._equal.get((name, fingerprint))
+        if handle is None:
+            handle = self._equal[name, fingerprint] = f"sec_{secrets.token_hex(12)}"
+            self.types[handle] = infer(value)
             context = secret_context(keys.value, config_id, handle)
-            self._equal[fingerprint] = handle
-            self.types[handle] = value_type(text)
             self.new.append(
                 crud.NewSecret(
                     handle=handle,
-                    key_name=str(one.path[0]),
+                    key_name=name,
                     data_key_id=keys.value.id,
-                    ciphertext=crypto.seal(get_keyring().open(keys.value), text.encode(), context),
+                    ciphertext=crypto.seal(get_keyring().open(keys.value), text, context),
                     fingerprint=fingerprint,
                     value_type=self.types[handle],
+                    size=len(text),
                 )
             )
+        self._choose(one, handle, fingerprint, len(text))
 
-    def marker(self, one: Written) -> dict[str, Any]:
-        """Return the stored form; raise UnknownHandle."""
-        if one.is_kept:
-            self._refuse_unknown(one)
-            assert one.handle is not None
-            return markers.marker(one.handle, self.known[one.handle].fingerprint)
-        fingerprint = self.prints[one.path]
-        return markers.marker(self._equal[fingerprint], fingerprint)
+    def _choose(self, one: Written, handle: str, fingerprint: str, size: int) -> None:
+        self.stored[one.path] = markers.marker(handle, fingerprint)
+        self.size += size
 
-    def _refuse_unknown(self, one: Written) -> None:
+    def _own(self, one: Written) -> AnyRow | None:
         if one.handle is not None and one.handle not in self.known:
             raise UnknownHandle(one.path)
+        return self.known.get(one.handle or "")
 
 
-def value_type(text: str) -> str:
-    """Return the type of a value from its JSON text."""
-    if text.startswith('"'):
-        return "string"
-    if text in {"true", "false"}:
-        return "boolean"
-    return "json" if text[0] in "{[n" else "number"
+def fingerprint(key: bytes, value: Any) -> str:
+    """Return the keyed hash of a value, the same for equal ones however they are written."""
+    return crypto.fingerprint(key, json.canonical(value))
 
 
 def secret_context(key: WrappedKey, config_id: int, handle: str) -> bytes:
@@ -274,7 +288,7 @@ def open_all(session: Session, *, workspace_id: int, found: Sequence[Found]) -> 
     return opened
 
 
-def _open(row: AnyRow, fingerprint: str) -> Any:
+def _open(row: AnyRow, expected: str) -> Any:
     if row.destroyed_at is not None:
         return None
     if row.ciphertext is None or row.id is None or row.f_id is None:
@@ -297,9 +311,10 @@ def _open(row: AnyRow, fingerprint: str) -> Any:
         text = crypto.open_sealed(keyring.open(key), bytes(row.ciphertext), context).decode()
     except (InvalidTag, ValueError):
         raise IntegrityError(row.handle) from None
-    if {crypto.fingerprint(keyring.open(prints), text)} != {fingerprint, row.fingerprint}:
+    value = json.loads(text)
+    if {fingerprint(keyring.open(prints), value)} != {expected, row.fingerprint}:
         raise IntegrityError(row.handle)
-    return json.loads(text)
+    return value
 
 
 def alarm(access: Access, place: Place, handle: str) -> None:

@@ -115,14 +115,14 @@ _PRUNE = text(
             ON next.object_id = newest.object_id AND next.version = newest.version + 1
         WHERE o.id = newest.object_id
     )
-    SELECT count(*) FROM gone
+    SELECT object_id FROM gone
     """
 )
 
 _PRUNE_KEYS = text(
     """
     WITH old AS (
-        SELECT v.id FROM keys AS k
+        SELECT v.id, k.config_id FROM keys AS k
         JOIN objects AS o ON o.id = k.config_id
         JOIN key_versions AS v ON v.key_id = k.id AND v.version <= k.version - :keep
         JOIN key_versions AS next ON next.key_id = k.id AND next.version = v.version + 1
@@ -134,21 +134,24 @@ _PRUNE_KEYS = text(
         )
         LIMIT :limit
     ), gone AS (
-        DELETE FROM key_versions USING old WHERE key_versions.id = old.id RETURNING 1
+        DELETE FROM key_versions USING old WHERE key_versions.id = old.id
+        RETURNING old.config_id AS object_id
     )
-    SELECT count(*) FROM gone
+    SELECT object_id FROM gone
     """
 )
 
 
-def prune(session: Session, *, keep: int, limit: int) -> int:
+def prune(session: Session, *, keep: int, limit: int) -> set[int]:
     """Delete up to `limit` versions beyond the newest `keep` of each object and key.
 
     Never the current one, nor the last with content of what is deleted: a restore needs it.
     Objects remember since which revision their history is whole; that of their keys is whole
-    since then, too. Returns how many went.
+    since then, too. Returns the objects whose history is shorter now.
     """
     values = {"keep": keep, "limit": limit}
-    return sum(
-        int(session.execute(statement, values).scalar_one()) for statement in (_PRUNE, _PRUNE_KEYS)
-    )
+    return {
+        object_id
+        for statement in (_PRUNE, _PRUNE_KEYS)
+        for object_id in session.scalars(statement, values)
+    }

@@ -77,6 +77,11 @@ class Access:
     epoch: str
     scopes: Scopes
 
+    @property
+    def is_operator(self) -> bool:
+        """Say whether this is an admin of the whole server, or the key API_KEY."""
+        return self.caller.admin or self.scopes is BOOTSTRAP
+
     def allows(self, permission: Permission, place: Place | None = None) -> bool:
         """Say whether an action is allowed, at a level if one is given."""
         allowed = permission in self.scopes.actions

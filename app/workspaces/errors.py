@@ -159,3 +159,12 @@ class ServiceExists(Conflict):
 
 constraints["uq_workspaces_slug"] = WorkspaceExists
 constraints["uq_services_workspace_id_name"] = ServiceExists
+
+
+class ProtectedEnvironment(Forbidden):
+    """Writing there needs the right to publish."""
+
+    code, title = "protected_environment", "Protected environment"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Environment '{name}' is protected: changing it needs `publish`.")

@@ -329,6 +329,7 @@ LINES = (
         body={"name": "{key}"},
         uses="old_secret",
         spends=True,
+        publishes=True,
     ),
     Line(
         "PUT",

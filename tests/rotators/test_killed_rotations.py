@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.core import db
-from tests.client import Person, program
+from tests.client import Person, assert_problem, program
 from tests.keys.calls import make
 from tests.processes import REPOSITORY, until
 from tests.rotators.pg import ScramPostgres, scram_postgres
@@ -130,8 +130,9 @@ def test_the_old_password_works_in_the_grace_time_and_not_after(
 def test_a_target_that_is_away_changes_nothing(ada: Person, rotator: int, target: ScramPostgres):
     target.process.terminate()
     target.process.wait(30)
-    answer = rotate(ada, rotator).json()
-    assert (answer["step"], answer["failures"]) == ("create", 1)
-    assert answer["last_error"] == "the server does not answer"
+    assert_problem(rotate(ada, rotator), 502, "rotation_not_done")
+    now = state(rotator)
+    assert (now.step, now.failures) == ("create", 1)
+    assert now.last_error == "the server does not answer"
     value = ada.get("/api/v1/config/db", service_name="billing").json()["value"]
     assert value == FIRST

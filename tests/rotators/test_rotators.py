@@ -11,7 +11,7 @@ from app.secrets.markers import BULLETS
 from tests.client import Person, assert_problem, program
 from tests.keys.calls import make
 from tests.processes import until
-from tests.rotators.receiver import Receiver, receiver
+from tests.rotators.receiver import SECRET, Receiver, receiver
 
 ITEMS = "/api/v1/config"
 LOOPBACK = pytest.mark.parametrize("variables", [{"EGRESS_ALLOW": "127.0.0.0/8"}])
@@ -23,6 +23,10 @@ def configure(person: Person, key_id: int, **body):
 
 def rotate(person: Person, key_id: int, **kwargs):
     return person.post(f"{ITEMS}/{key_id}/rotate", **kwargs)
+
+
+def state_of(person: Person, key_id: int) -> dict:
+    return person.get(f"{ITEMS}/{key_id}/rotator").json()
 
 
 def value_of(person: Person, key: str = "timeout"):
@@ -74,12 +78,12 @@ def test_in_the_grace_time_there_is_no_other_renewal(ada: Person, key: int):
     answer = rotate(ada, key)
     assert_problem(answer, 409, "rotation_under_way")
     assert 2900 < int(answer.headers["retry-after"]) <= 3000
-    for refused in (
-        configure(ada, key, type="random"),
-        ada.request("DELETE", f"{ITEMS}/{key}/rotator"),
-    ):
-        assert_problem(refused, 409, "rotator_busy")
-    make_due(key)
+    assert_problem(ada.request("DELETE", f"{ITEMS}/{key}/rotator"), 409, "rotator_busy")
+    by_webhook = {"url": "https://example.com/", "signing_secret": SECRET}
+    other = configure(ada, key, type="webhook", settings=by_webhook)
+    assert_problem(other, 409, "rotator_busy")
+    ended = configure(ada, key, type="random", grace_seconds=0).json()
+    assert ended["step"] == "switch"
     until(lambda: ada.get(f"{ITEMS}/{key}/rotator").json()["step"] is None, "it is finished")
 
 
@@ -189,7 +193,8 @@ def test_a_failing_step_is_tried_again_and_goes_on(ada: Person, key: int, step: 
     with receiver() as got:
         by_webhook(ada, key, got, grace_seconds=0)
         got.statuses[step] = 500
-        state = rotate(ada, key).json()
+        assert_problem(rotate(ada, key), 502, "rotation_not_done")
+        state = state_of(ada, key)
         assert (state["failures"], state["last_error"] is not None) == (1, True)
         assert (value_of(ada) == "old") is (step != "finish")
         del got.statuses[step]
@@ -197,9 +202,7 @@ def test_a_failing_step_is_tried_again_and_goes_on(ada: Person, key: int, step: 
         assert (state["failures"], state["last_error"]) == (0, None)
         assert value_of(ada) != "old"
         once = [one for one in got.steps() if one != step]
-        assert once[:3] == [
-            one for one in ("create", "set", "test", "finish") if one != step
-        ]
+        assert once[:3] == [one for one in ("create", "set", "test", "finish") if one != step]
 
 
 @LOOPBACK
@@ -209,8 +212,8 @@ def test_after_many_failures_it_is_left_to_people(ada: Person, key: int, step: s
         by_webhook(ada, key, got, grace_seconds=0)
         got.statuses[step] = 503
         for _ in range(engine.MAX_FAILURES):
-            state = rotate(ada, key).json()
-        assert state["orphaned_at"]
+            assert_problem(rotate(ada, key), 502, "rotation_not_done")
+        assert state_of(ada, key)["orphaned_at"]
         assert (got.steps()[-1] == "rollback") is (step == "test")
         [alarm] = ada.get("/api/v1/audit", outcome="alarm").json()["logs"]
         assert (alarm["entity_type"], alarm["metadata"]["code"]) == ("rotator", "orphaned")
@@ -236,5 +239,63 @@ def test_a_deleted_key_is_not_renewed(ada: Person, key: int):
     engine.run(make_due(key))
     with db.transaction() as session:
         reason = session.scalar(text("SELECT last_error FROM rotators"))
-    assert reason == "There is no key 'timeout' in billing in workspace 'ada'."
+    assert reason == "the key is deleted"
     assert ada.get("/api/v1/configs").json()["configs"] == []
+    assert state_of(ada, key)["failures"] == 1
+    assert ada.request("DELETE", f"{ITEMS}/{key}/rotator").status_code == 204
+
+
+# What others make of it
+
+
+def test_settings_are_nobody_elses_secrets(ada: Person, key: int):
+    """Neither may a document name the secrets of a rotator, nor a rotator those of a document."""
+    url = "postgresql://root:canary@db.example/x"
+    settings = {"url": url, "parent": "p", "users": ["b", "c"]}
+    state = configure(ada, key, type="postgres", settings=settings).json()
+    handle = state["settings"]["url"]
+    assert handle["$secret"] == BULLETS
+    assert_problem(ada.update("billing", {"mine": handle}), 422, "unknown_handle")
+    again = configure(ada, key, type="postgres", settings=state["settings"])
+    assert again.json()["settings"]["url"] == handle
+    make(ada, "number", 123, is_encrypted=True)
+    document = ada.get("/config/get", service="billing").json()["config"]
+    for kind, given, code in (
+        ("random", {"length": document["number"]}, "invalid_rotator"),
+        ("postgres", {**settings, "url": document["timeout"]}, "unknown_handle"),
+        ("random", document["number"], "invalid_secret"),
+        ("random", {"length": {"$secret": "20"}}, "invalid_rotator"),
+    ):
+        assert_problem(configure(ada, key, type=kind, settings=given), 422, code)
+
+
+def test_one_that_is_broken_does_not_hold_up_others(ada: Person, bob: Person, key: int):
+    other = make(bob, value="old", is_encrypted=True)["id"]
+    for person, one in ((ada, key), (bob, other)):
+        configure(person, one, type="random", every_seconds=3600, grace_seconds=0)
+    with db.transaction() as session:
+        broken = text("UPDATE rotators SET kind = 'unknown' WHERE key_id = :key")
+        session.execute(broken, {"key": key})
+    make_due(key)
+    make_due(other)
+    until(lambda: value_of(bob) != "old", "the other one has its turn")
+
+
+def test_those_of_deleted_workspaces_do_not_hold_up_others(ada: Person, key: int):
+    ada.post("/api/v1/workspaces", {"slug": "team"})
+    for number in range(12):
+        body = {"key": f"k{number}", "value": "x", "app_id": "a"}
+        made = ada.post("/api/v1/configs?workspace=team", body).json()["id"]
+        body = {"type": "random", "every_seconds": 3600}
+        ada.request("PUT", f"{ITEMS}/{made}/rotator?workspace=team", json=body)
+        make_due(made)
+    assert ada.request("DELETE", "/api/v1/workspaces/team").status_code in {200, 204}
+    with db.transaction() as session:
+        assert crud.list_due(session, limit=10) == []
+
+
+def test_who_asked_is_in_the_audit(ada: Person, key: int):
+    configure(ada, key, type="random", grace_seconds=0)
+    rotate(ada, key)
+    [event] = ada.get("/api/v1/audit", action="start").json()["logs"]
+    assert (event["entity_type"], event["metadata"]["actor"]) == ("rotator", "ada")

@@ -6,11 +6,12 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from app.background import sweep
 from app.core import db
 from app.core.settings import get_settings
 from app.launcher import commands
 from app.main import create_app
-from app.secrets import reads, rotation
+from app.secrets import disposal_crud, reads, rotation
 from app.secrets.keyring import get_keyring
 from tests.client import Person, assert_problem, login
 from tests.conftest import environment
@@ -310,6 +311,7 @@ def test_vault_holds_the_key(settings, database: str, tmp_path):
         transit.rotate()
         get_keyring().active._latest = (0, 0.0)
         assert rotation.rewrap() == 3
+        assert reads_all(person)
         transit.sealed = True
         assert reads_all(person)  # the data keys were opened a moment ago
         get_keyring()._opened.clear()
@@ -318,3 +320,46 @@ def test_vault_holds_the_key(settings, database: str, tmp_path):
         transit.sealed = False
         threading.Event().wait(1.1)
         assert reads_all(person)
+
+
+# Time
+
+
+def test_a_data_key_serves_for_90_days(ada: Person):
+    ada.update("billing", {"a": {"$secret": "first"}})
+    sql("UPDATE data_keys SET created_at = now() - interval '91 days'")
+    ada.update("shop", {"a": {"$secret": "second"}})
+    keys = sql("SELECT purpose, number, is_active FROM data_keys ORDER BY purpose, number")
+    assert [tuple(one) for one in keys] == [
+        ("fingerprint", 1, True),
+        ("value", 1, False),
+        ("value", 2, True),
+    ]
+    assert rotation.retire() == 0
+    for service, value in (("billing", "first"), ("shop", "second")):
+        assert ada.get(f"/config/{service}").json()["config"] == {"a": value}
+
+
+@pytest.mark.parametrize("variables", [{"KEEP_VERSIONS": "1"}])
+def test_pruned_versions_take_their_secrets_along(ada: Person):
+    for value in ("one", "two", "three"):
+        ada.update("billing", {"a": {"$secret": value}, "b": {"$secret": "kept"}})
+    made = sql("UPDATE secrets SET created_at = now() - interval '1 day' RETURNING handle")
+    assert len(made) == 4
+    sweep.prune()
+    assert sql("SELECT count(*) FROM secrets")[0][0] == 2
+    assert ada.get("/config/billing").json()["config"] == {"a": "three", "b": "kept"}
+
+
+def test_what_was_shared_is_forgotten_in_time(ada: Person, client: TestClient):
+    tokens = [ada.post("/api/v1/secrets/wrap", {"value": 1}).json()["token"] for _ in range(2)]
+    client.post("/api/v1/secrets/unwrap", json={"token": tokens[0]})
+    for moved, left in (("2 hours", 1), ("40 days", 0)):
+        sql(
+            "UPDATE wrapped_secrets SET expires_at = expires_at - CAST(:by AS interval), "
+            "opened_at = opened_at - CAST(:by AS interval)",
+            by=moved,
+        )
+        with db.transaction() as session:
+            disposal_crud.sweep(session)
+        assert sql("SELECT count(*) FROM wrapped_secrets")[0][0] == left

@@ -96,8 +96,33 @@ def test_inactive_secrets_keep_their_value(ada: Person):
     parked = put(ada, made["id"], {"is_active": False}).json()
     assert parked["value"]["$secret"] == BULLETS
     assert put(ada, made["id"], {"value": "new"}).json()["value"]["$secret"] == BULLETS
+    answer = put(ada, made["id"], {"is_active": False, "value_type": "number"})
+    assert_problem(answer, 422, "value_type_mismatch")
+    make(ada, "other", 1)  # the document is written around it
+    assert ada.update("billing", {"other": 2}).status_code == 200
+    assert ada.request("PATCH", "/config/billing", json={"other": 3}).status_code == 200
     put(ada, made["id"], {"is_active": True})
     assert value_of(ada) == "new"
+
+
+def test_deep_secrets_are_shown(ada: Person):
+    value: object = "deep"
+    for _ in range(62):
+        value = [value]
+    made = make(ada, value=value, is_encrypted=True)
+    revealed = ada.get(f"{CONFIGS}/{made['id']}", reveal=True)
+    assert revealed.json()["value"]["$secret"] == value
+
+
+def test_the_order_of_members_is_no_change(ada: Person):
+    made = make(ada, value={"a": 1, "b": 2}, is_encrypted=True)
+    assert put(ada, made["id"], {"value": {"b": 2, "a": 1}}).json()["version"] == 1
+
+
+def test_a_secret_can_give_way_to_an_object_with_secrets(ada: Person):
+    make(ada, value=PLAIN, is_encrypted=True)
+    ada.update("billing", {"timeout": {"user": "u", "password": {"$secret": "x"}}})
+    assert value_of(ada) == {"user": "u", "password": "x"}
 
 
 def test_histories_are_masked(ada: Person):
@@ -127,6 +152,9 @@ def test_fetching_one_key_reads_one_secret(ada: Person):
     assert answer.json()["configs"] == {"a": PLAIN}
     [event] = ada.get("/api/v1/audit", action="read_secret").json()["logs"]
     assert list(event["metadata"]["keys"]) == ["a"]
+    value_of(ada, "b")
+    event = ada.get("/api/v1/audit", action="read_secret").json()["logs"][0]
+    assert list(event["metadata"]["keys"]) == ["b"]
     assert event["app_id"] == "billing"
     assert PLAIN not in str(event)
 
@@ -148,12 +176,15 @@ KEYS = f"a-key-of-another-form-0123456789-abc,{FERNET_KEY}"
 
 
 @pytest.mark.parametrize("variables", [{"ENCRYPTION_KEY": KEYS}])
-def test_fernet_tokens_are_imported(ada: Person):
+def test_fernet_tokens_are_imported_by_admins(admin: Person, ada: Person):
     token = Fernet(FERNET_KEY).encrypt(PLAIN.encode()).decode()
+    assert_problem(ada.update("billing", {"a": {"$fernet": token}}), 403, "admins_only")
+    ada = admin
     made = make(ada, "a", {"$fernet": token})
     assert made["is_encrypted"]
     assert value_of(ada, "a") == PLAIN
     assert ada.update("billing", {"b": [{"$fernet": token}]}).status_code == 200
     assert ada.get("/config/billing").json()["config"] == {"b": [PLAIN]}
     foreign = Fernet(Fernet.generate_key()).encrypt(PLAIN.encode()).decode()
-    assert_problem(ada.update("billing", {"b": {"$fernet": foreign}}), 422, "invalid_fernet")
+    for other in (foreign, "x", "ü" * 100):
+        assert_problem(ada.update("billing", {"b": {"$fernet": other}}), 422, "invalid_fernet")

@@ -74,7 +74,6 @@ def test_a_handle_keeps_its_secret_wherever_it_moves(ada: Person):
         ({"$secret": "x", "handle": 5}, "invalid_secret"),
         ({"$secret": BULLETS, "handle": "sec_000000000000000000000000"}, "unknown_handle"),
         ({"$secret": "x", "handle": "sec_000000000000000000000000"}, "unknown_handle"),
-        ({"$fernet": "x"}, "invalid_fernet"),
         ({"$fernet": "x", "handle": "y"}, "invalid_secret"),
         (BULLETS, "masked_value"),
     ],
@@ -227,3 +226,51 @@ def test_a_large_secret_is_kept_whole(ada: Person):
     assert ada.get("/config/billing").json()["config"] == {"a": large}
     answer = ada.update("billing", {"a": {"$secret": large + "y" * 200}})
     assert_problem(answer, 413, "body_too_large")
+
+
+def test_a_merge_takes_a_secret_as_one_value(ada: Person):
+    base = ada.update("billing", {"a": {"$secret": "one"}, "n": 1}).json()["config"]
+    revealed = stored(ada, reveal=True)
+    ada.update("billing", {"a": {"$secret": "theirs"}, "n": 1})
+    for mine in ({**base["a"], "$secret": "mine"}, {"$secret": "mine"}, revealed["a"]):
+        body = {"base_version": 1, "config": {"a": mine, "n": 2}}
+        answer = ada.post("/config/billing/merge", body)
+        problem = assert_problem(answer, 409, "merge_conflict")
+        assert [one["path"] for one in problem["conflicts"]] == ["/a"]
+        assert "mine" not in answer.text
+    body = {"base_version": 1, "config": {**base, "n": 2}}
+    assert ada.post("/config/billing/merge", body).status_code == 200
+    assert ada.get("/config/billing").json()["config"] == {"a": "theirs", "n": 2}
+
+
+def test_deleted_environments_stay_as_protected_as_they_were(ada: Person, bob: Person):
+    level = {"environment": "live"}
+    ada.post("/environments", {"name": "live"})
+    ada.update("billing", {"a": {"$secret": PLAIN}}, **level)
+    ada.request("PATCH", "/environments/live", json={"protected": True})
+    ada.request("PUT", "/api/v1/workspaces/ada/members/bob", json={"role": "editor"})
+    at = ada.get("/config/get", service="billing", **level).headers["x-configsync-revision"]
+    past = {"at": at.partition("-")[2], "workspace": "ada", **level}
+    ada.request("DELETE", "/config/delete", params={"service": "billing", **level})
+    assert ada.request("DELETE", "/environments/live").status_code in {200, 204}
+    assert bob.get("/config/billing", **past).json()["config"] == {"a": BULLETS}
+    answer = bob.get("/config/get", service="billing", reveal=True, **past)
+    assert_problem(answer, 403, "secrets_not_allowed")
+
+
+@pytest.mark.parametrize("variables", [{"MAX_DOCUMENT_BYTES": "2048"}])
+def test_sealed_values_count_as_the_documents_size(ada: Person):
+    for number in range(3):
+        body = {"key": f"k{number}", "value": "x" * 800, "app_id": "billing", "is_encrypted": True}
+        answer = ada.post("/api/v1/configs", body)
+        if number < 2:
+            assert answer.status_code == 201, answer.text
+    assert_problem(answer, 422, "document_too_large")
+
+
+def test_versions_with_equal_secrets_do_not_differ(ada: Person):
+    ada.update("billing", {"a": {"$secret": PLAIN}, "n": 1})
+    program(ada, actions=["write"]).update("billing", {"a": {"$secret": PLAIN}, "n": 2})
+    one, two = ada.version_ids("billing")
+    answer = ada.get("/config/diff", service="billing", version1_id=one, version2_id=two)
+    assert [change["path"] for change in answer.json()["patch"]] == ["/n"]
