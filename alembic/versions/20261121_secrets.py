@@ -93,7 +93,7 @@ def upgrade() -> None:
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
         sa.Column("config_id", sa.BigInteger(), nullable=False),
         sa.Column("key_name", sa.Text(), nullable=False),
-        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("data_key_id", sa.BigInteger(), nullable=True),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=True),
         sa.Column("fingerprint", sa.Text(), nullable=False),
@@ -108,7 +108,7 @@ def upgrade() -> None:
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("destroyed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("destroyed_by", sa.Text(), nullable=True),
-        sa.CheckConstraint("place IN ('document', 'rotator')", name=op.f("ck_secrets_place")),
+        sa.CheckConstraint("owner IN ('document', 'rotator')", name=op.f("ck_secrets_owner")),
         sa.ForeignKeyConstraint(
             ["data_key_id"], ["data_keys.id"], name=op.f("fk_secrets_data_key_id_data_keys")
         ),

@@ -44,5 +44,8 @@ class Rotations(threading.Thread):
                 return
             try:
                 engine.run(rotator_id)
-            except Exception:  # the others have their turn all the same
+            except Exception as error:
+                if db.unavailable(error):
+                    raise
+                # the others have their turn all the same
                 log.exception("rotation.broken", rotator=rotator_id)

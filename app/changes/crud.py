@@ -170,6 +170,7 @@ _GET_KEYS = text(
     """
     SELECT config_id, id, name, version, revision, checksum, value_type, description, is_active,
         coalesce(left(value, 11) = '{"$secret":', false),
+        coalesce(strpos(value, '{"$secret":') > 0, false),
         CASE WHEN NOT is_active THEN value END, created_at, created_by, updated_at, updated_by
     FROM keys WHERE config_id = ANY (:config_ids)
     """

@@ -32,7 +32,8 @@ Target = Level | EnvironmentTarget
 class StoredKey:
     """A key as it is under the lock; `checksum` None: deleted.
 
-    `parked` is the value of an inactive key, which its document does not have.
+    `parked` is the value of an inactive key, which its document does not have. `is_encrypted`:
+    it is a secret as a whole; `has_secrets`: or parts of it are.
     """
 
     id: int
@@ -44,6 +45,7 @@ class StoredKey:
     description: str
     is_active: bool
     is_encrypted: bool
+    has_secrets: bool
     parked: str | None
     created_at: datetime
     created_by: str

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from app.core import db
@@ -22,6 +23,23 @@ from app.core.settings import get_settings
 from app.formats import json
 
 TRIES = 3
+
+
+class TextConvertor(Convertor[str]):
+    """`{name:text}` in a path: like `path`, and with line breaks, which validation then refuses."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """Return the text as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the text as it is."""
+        return value
+
+
+register_url_convertor("text", TextConvertor())
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

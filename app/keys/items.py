@@ -160,7 +160,7 @@ def get_item_history(
     )
 
 
-@router.get("/{key:path}", response_model=ItemRead, responses=READ, dependencies=[Waited])
+@router.get("/{key:text}", response_model=ItemRead, responses=READ, dependencies=[Waited])
 def get_item(
     key: Annotated[KeyName, Path(description="Percent-encoded; dots also lead into objects")],
     request: Request,

@@ -71,13 +71,13 @@ class Secret(Base):
 
     Never changed, but for being sealed anew under another data key, and destroyed.
     `fingerprint` tells equal values of a workspace from others; `size` is that of the value in
-    bytes of JSON. `place`: whether it stands in documents or in the settings of rotators.
+    bytes of JSON. `owner`: whether it stands in documents or in the settings of rotators.
     """
 
     __tablename__ = "secrets"
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "config_id"], ["configs.workspace_id", "configs.id"]),
-        CheckConstraint("place IN ('document', 'rotator')", name="place"),
+        CheckConstraint("owner IN ('document', 'rotator')", name="owner"),
         Index("ix_secrets_config_id_fingerprint", "config_id", "fingerprint"),
         Index("ix_secrets_data_key_id_handle", "data_key_id", "handle"),
     )
@@ -86,7 +86,7 @@ class Secret(Base):
     workspace_id: Mapped[int]
     config_id: Mapped[int]
     key_name: Mapped[str]
-    place: Mapped[str]
+    owner: Mapped[str]
     data_key_id: Mapped[int | None] = mapped_column(ForeignKey("data_keys.id"))
     ciphertext: Mapped[bytes | None]
     fingerprint: Mapped[str]

@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.auth.deps import Caller
@@ -85,8 +84,8 @@ def run(rotator_id: int, *, asked: bool = False) -> None:
                 raise RotationUnderWay(1)
             return
         state = read(rotator_id)
-        if state is None or (asked and _refused(state)):
-            return
+        if state is not None and asked:
+            _begin(state)
         while state is not None and (asked or _is_due(state)) and _advance(state):
             asked = asked and state.rotator.step != "test"
             state = read(rotator_id)
@@ -103,7 +102,7 @@ def read(rotator_id: int) -> State | None:
     )
 
 
-def _refused(state: State) -> bool:
+def _begin(state: State) -> None:
     """Raise RotationUnderWay in the grace time; begin anew where it had been given up."""
     rotator = state.rotator
     waits = rotator.step == "switch" and not rotator.failures
@@ -111,14 +110,7 @@ def _refused(state: State) -> bool:
         raise RotationUnderWay(state.seconds)
     if rotator.orphaned_at is not None:
         with db.transaction() as session:
-            crud.update_rotator(
-                session,
-                rotator=rotator,
-                next_in=0,
-                orphaned_at=None,
-                failures=0,
-            )
-    return False
+            crud.update_rotator(session, rotator=rotator, next_in=0, orphaned_at=None, failures=0)
 
 
 def _is_due(state: State) -> bool:
@@ -141,9 +133,9 @@ def _advance(state: State) -> bool:
     except AppError as error:
         _fail(state, error.detail)
         return False
-    except SQLAlchemyError:  # our own database: nothing is known of the step
-        raise
-    except Exception:
+    except Exception as error:
+        if db.unavailable(error) or db.is_retryable(error):  # nothing is known of the step
+            raise
         log.exception("rotation.broken", rotator=state.rotator.id)
         _fail(state, "a fault of the server, see its log")
         return False

@@ -59,7 +59,7 @@ def configure(
         whole=(),
         compare=False,
         actor=access.caller.username,
-        place=ROTATOR,
+        owner=ROTATOR,
     ).values[label]
     try:
         kind.check(engine.opened(session, workspace_id=access.workspace_id, value=sealed))

@@ -137,14 +137,14 @@ def list_known(
     session: Session,
     *,
     config_id: int,
-    place: str,
+    owner: str,
     handles: Sequence[str],
     fingerprints: Sequence[str],
 ) -> Sequence[AnyRow]:
     """Return the secrets of a config that have one of these handles or prints, oldest first."""
     values = {
         "config_id": config_id,
-        "place": place,
+        "owner": owner,
         "handles": list(handles),
         "fingerprints": list(fingerprints),
     }
@@ -155,12 +155,12 @@ _KNOWN = text(
     """
     SELECT handle, key_name, fingerprint, value_type, size, destroyed_at, created_at
     FROM secrets
-    WHERE config_id = :config_id AND place = :place
+    WHERE config_id = :config_id AND owner = :owner
         AND handle = ANY (CAST(:handles AS text[]))
     UNION
     SELECT handle, key_name, fingerprint, value_type, size, destroyed_at, created_at
     FROM secrets
-    WHERE config_id = :config_id AND place = :place
+    WHERE config_id = :config_id AND owner = :owner
         AND fingerprint = ANY (CAST(:fingerprints AS text[]))
     ORDER BY created_at, handle
     """
@@ -169,9 +169,9 @@ _KNOWN = text(
 
 _CREATE = text(
     """
-    INSERT INTO secrets (handle, workspace_id, config_id, key_name, place, data_key_id,
+    INSERT INTO secrets (handle, workspace_id, config_id, key_name, owner, data_key_id,
         ciphertext, fingerprint, value_type, size, created_by)
-    SELECT handle, :workspace_id, :config_id, key_name, :place, data_key_id, ciphertext,
+    SELECT handle, :workspace_id, :config_id, key_name, :owner, data_key_id, ciphertext,
         fingerprint, value_type, size, :created_by
     FROM unnest(CAST(:handles AS text[]), CAST(:key_names AS text[]),
         CAST(:data_key_ids AS bigint[]), CAST(:ciphertexts AS bytea[]),
@@ -186,15 +186,17 @@ def create_secrets(
     *,
     workspace_id: int,
     config_id: int,
-    place: str,
+    owner: str,
     created_by: str,
     new: Sequence[NewSecret],
 ) -> None:
-    """Insert secrets of a config."""
+    """Insert secrets of a config, if there are any."""
+    if not new:
+        return
     values = {
         "workspace_id": workspace_id,
         "config_id": config_id,
-        "place": place,
+        "owner": owner,
         "created_by": created_by,
         "handles": [one.handle for one in new],
         "key_names": [one.key_name for one in new],

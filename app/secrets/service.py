@@ -1,8 +1,8 @@
 """Sealing the secrets of documents that come in, and opening them for those who may see them."""
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 EDITOR = "editor"
 DOCUMENT, ROTATOR = "document", "rotator"
-"""Where a secret stands."""
+"""Who may name a secret by its handle."""
 
 
 @dataclass(slots=True)
@@ -42,9 +42,9 @@ class SealedValues:
     """Documents with handles in the place of values, and what is known of those handles."""
 
     values: dict[str, Any]
-    types: dict[str, str] = field(default_factory=dict)
-    destroyed: frozenset[str] = frozenset()
-    size: int = 0
+    types: dict[str, str]
+    destroyed: frozenset[str]
+    size: int
     """Bytes of JSON that the handles stand for."""
 
 
@@ -54,11 +54,11 @@ def seal(
     workspace_id: int,
     config_id: int,
     values: Mapping[str, Any],
-    whole: Iterable[str],
+    whole: Container[str],
     compare: bool,
     actor: str,
     fernet: bool = False,
-    place: str = DOCUMENT,
+    owner: str = DOCUMENT,
 ) -> SealedValues:
     """Store the secrets in a config's values by key; return the values with their handles.
 
@@ -72,8 +72,6 @@ def seal(
         for name, value in values.items()
     }
     given = [one for found in wanted.values() for one in found]
-    if not given:
-        return SealedValues(dict(values))
     plain = {one.path: _plain(one, fernet=fernet) for one in given if not one.is_kept}
     keys = None
     prints: dict[markers.Path, str] = {}
@@ -83,7 +81,7 @@ def seal(
     known = crud.list_known(
         session,
         config_id=config_id,
-        place=place,
+        owner=owner,
         handles=[one.handle for one in given if one.handle is not None],
         fingerprints=list(prints.values()) if compare else [],
     )
@@ -93,23 +91,19 @@ def seal(
             chosen.keep(one)
         elif keys is not None:
             chosen.make(keys, one, plain[one.path], prints[one.path], config_id)
-    if chosen.new:
-        crud.create_secrets(
-            session,
-            workspace_id=workspace_id,
-            config_id=config_id,
-            place=place,
-            created_by=actor,
-            new=chosen.new,
-        )
-    return SealedValues(
+    crud.create_secrets(
+        session,
+        workspace_id=workspace_id,
+        config_id=config_id,
+        owner=owner,
+        created_by=actor,
+        new=chosen.new,
+    )
+    return chosen.result(
         {
             name: chosen.stored[name,] if name in whole else _placed(value, wanted[name], chosen)
             for name, value in values.items()
-        },
-        chosen.types,
-        frozenset(row.handle for row in known if row.destroyed_at is not None),
-        chosen.size,
+        }
     )
 
 
@@ -187,6 +181,11 @@ class _Chosen:
                 )
             )
         self._choose(one, handle, fingerprint, len(text))
+
+    def result(self, values: dict[str, Any]) -> SealedValues:
+        """Return what is known of values in which the handles stand."""
+        destroyed = (row.handle for row in self.known.values() if row.destroyed_at is not None)
+        return SealedValues(values, self.types, frozenset(destroyed), self.size)
 
     def _choose(self, one: Written, handle: str, fingerprint: str, size: int) -> None:
         self.stored[one.path] = markers.marker(handle, fingerprint)

@@ -452,6 +452,7 @@ def test_keys_can_be_rotated(client: TestClient, ada: Person, database: str, tmp
             DATA_DIR=str(tmp_path / "data"),
             AUDIT_LOG_FILE=str(tmp_path / "audit2.log"),
             SECRET_KEY=f"{OTHER_KEY},{KEY}",
+            ENCRYPTION_KEY=KEY,
         ),
         TestClient(create_app()) as rotated,
     ):

@@ -352,3 +352,8 @@ def test_names_differ_by_case_and_by_form(ada: Person):
     assert len(ids) == 4
     for name in names:
         assert item(ada, name).json()["value"] == name
+
+
+def test_a_key_with_a_line_break_is_no_key(ada: Person):
+    answer = ada.request("GET", f"{ITEMS}/a%0Ab")
+    assert_problem(answer, 422, "validation_error")

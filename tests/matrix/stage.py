@@ -432,7 +432,7 @@ def taking_workspace(document: dict[str, Any]) -> set[tuple[str, str]]:
 
 def plain(path: str) -> str:
     """Return a path template without converters."""
-    return path.replace(":path}", "}").replace(":int}", "}")
+    return path.replace(":text}", "}").replace(":int}", "}")
 
 
 # What was there

@@ -11,7 +11,7 @@ from tests.processes import KEYS, Postgres, Server, Stage, problem, until
 DEADLINE_MS = 3000
 SHAPE = {
     *("status", "api_status", "db_status", "redis_status", "worker_status"),
-    *("audit_log", "audit_pending_seconds", "version"),
+    *("audit_log", "audit_pending_seconds", "secrets", "version"),
 }
 
 

@@ -82,6 +82,29 @@ def test_a_secret_stays_one_until_said_otherwise(ada: Person):
     assert (shown["value"], shown["is_encrypted"]) == ("open", False)
 
 
+def test_a_part_that_is_a_secret_stays_one(ada: Person):
+    config = {"db": {"host": "a", "password": {"$secret": "one"}, "port": {"$secret": "1"}}}
+    ada.update("billing", config)
+
+    def shown():
+        stored = ada.get("/config/get", service="billing").json()["config"]["db"]
+        secret = [name for name, value in stored.items() if isinstance(value, dict)]
+        return ada.get("/config/billing").json()["config"]["db"], secret
+
+    config["db"] = {"host": "b", "password": "two", "port": 5432}
+    assert ada.update("billing", config).status_code == 200
+    assert shown() == (config["db"], ["password", "port"])
+    ada.request("PATCH", "/config/billing", json={"db": {"password": "three", "port": None}})
+    assert shown() == ({"host": "b", "password": "three"}, ["password"])
+    [key] = rows(ada)
+    put(ada, key["id"], {"value": {"password": "four", "port": 1}})
+    assert shown() == ({"password": "four", "port": 1}, ["password"])
+    put(ada, key["id"], {"value": {"password": "four", "port": 1}})
+    assert put(ada, key["id"], {"value": {"password": "four", "port": 1}}).json()["version"] == 4
+    put(ada, key["id"], {"value": {"password": "five"}, "is_encrypted": False})
+    assert shown() == ({"password": "five"}, [])
+
+
 def test_a_plain_value_becomes_a_secret(ada: Person):
     made = make(ada, value=PLAIN)
     changed = put(ada, made["id"], {"is_encrypted": True}).json()
