@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import insert
+import orjson
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.core import context
-from app.models import Event, EventPending
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,35 @@ def record(session: Session, *happened: Happened) -> None:
     record_of(session, [(one, request) for one in happened])
 
 
+_RECORD = text(
+    """
+    WITH made AS (
+        INSERT INTO events (workspace_id, action, resource_type, resource_id, service,
+            environment, outcome, actor_id, actor_name, detail, address, user_agent, request_id)
+        SELECT workspace_id, action, resource_type, resource_id, service, environment, outcome,
+            actor_id, actor_name, CAST(detail AS jsonb), address, user_agent, request_id
+        FROM unnest(
+            CAST(:workspace_id AS bigint[]), CAST(:action AS text[]),
+            CAST(:resource_type AS text[]), CAST(:resource_id AS text[]),
+            CAST(:service AS text[]), CAST(:environment AS text[]), CAST(:outcome AS text[]),
+            CAST(:actor_id AS bigint[]), CAST(:actor_name AS text[]), CAST(:detail AS text[]),
+            CAST(:address AS text[]), CAST(:user_agent AS text[]), CAST(:request_id AS text[])
+        ) WITH ORDINALITY AS happened (
+            workspace_id, action, resource_type, resource_id, service, environment, outcome,
+            actor_id, actor_name, detail, address, user_agent, request_id, place
+        )
+        ORDER BY place
+        RETURNING id, at
+    )
+    INSERT INTO event_pending (event_id, at) SELECT id, at FROM made
+    """
+)
+
+
 def record_of(
     session: Session, happened: Sequence[tuple[Happened, context.RequestContext]]
 ) -> None:
-    """Write events of several requests into this transaction."""
+    """Write events of several requests into this transaction, in one statement."""
     rows = [
         {
             "workspace_id": one.workspace_id,
@@ -48,15 +73,14 @@ def record_of(
             "outcome": one.outcome,
             "actor_id": one.actor_id,
             "actor_name": one.actor_name,
-            "detail": one.detail,
+            "detail": orjson.dumps(one.detail).decode(),
             "address": request.address,
             "user_agent": request.user_agent,
             "request_id": request.request_id,
         }
         for one, request in happened
     ]
-    made = session.execute(insert(Event).returning(Event.id, Event.at), rows).all()
-    session.execute(insert(EventPending), [{"event_id": row.id, "at": row.at} for row in made])
+    session.execute(_RECORD, {name: [row[name] for row in rows] for name in rows[0]})
     mark(session)
 
 
