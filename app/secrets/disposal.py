@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.outbox.events import Happened, record
-from app.secrets import crud, disposal_crud
+from app.secrets import crud, disposal_crud, markers
 from app.secrets.errors import NameMismatch, SecretInUse, SecretNotFound
 from app.workspaces.deps import Access
 from app.workspaces.errors import ProtectedEnvironment
@@ -30,6 +30,8 @@ def destroy(session: Session, *, access: Access, handle: str, name: str) -> dict
 
     Raises SecretNotFound, OutsideScope, NameMismatch, SecretInUse.
     """
+    if not markers.is_handle(handle):
+        raise SecretNotFound(access.slug)
     row = disposal_crud.lock_secret(session, workspace_id=access.workspace_id, handle=handle)
     if row is None:
         raise SecretNotFound(access.slug)

@@ -4,16 +4,18 @@ Written: `{"$secret": "plain"}`, or the stored form to keep a secret where it is
 Stored: `{"$secret": "••••••••", "handle": …, "fingerprint": …}`, which is also what readers see.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from app.formats import json
-from app.secrets.errors import InvalidSecret, MaskedValue
+from app.secrets.errors import InvalidSecret, MaskedValue, UnknownHandle
 
 SECRET, HANDLE, FINGERPRINT, FERNET = "$secret", "handle", "fingerprint", "$fernet"
 BULLETS = "••••••••"
 MEMBERS = frozenset({SECRET, HANDLE, FINGERPRINT})
+_HANDLE = re.compile(r"sec_[0-9a-f]{24}")
 _STORED = f'{{"{SECRET}":'
 _HINTS = (f'"{SECRET}"', f'"{FERNET}"', BULLETS)
 
@@ -43,6 +45,11 @@ class Found:
     def address(self) -> str:
         """Return the path with dots."""
         return ".".join(map(str, self.path))
+
+
+def is_handle(text: str) -> bool:
+    """Say whether a text has the form of a handle."""
+    return _HANDLE.fullmatch(text) is not None
 
 
 def marker(handle: str, fingerprint: str, value: Any = BULLETS) -> dict[str, Any]:
@@ -125,6 +132,8 @@ def _read(one: dict[str, Any], path: Path) -> Written:
             raise InvalidSecret(path, "the bullets stand for a secret that only a handle names")
     elif not isinstance(handle, str):
         raise InvalidSecret(path, "handle is a string")
+    elif not is_handle(handle):  # it may be anything, a secret too: it goes no further
+        raise UnknownHandle(path)
     kept = handle is not None and (value is None or value == BULLETS)
     return Written(path, value, handle, is_kept=kept)
 

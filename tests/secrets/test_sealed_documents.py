@@ -74,6 +74,7 @@ def test_a_handle_keeps_its_secret_wherever_it_moves(ada: Person):
         ({"$secret": "x", "handle": 5}, "invalid_secret"),
         ({"$secret": BULLETS, "handle": "sec_000000000000000000000000"}, "unknown_handle"),
         ({"$secret": "x", "handle": "sec_000000000000000000000000"}, "unknown_handle"),
+        ({"$secret": "x", "handle": "anything"}, "unknown_handle"),
         ({"$fernet": "x", "handle": "y"}, "invalid_secret"),
         (BULLETS, "masked_value"),
     ],
