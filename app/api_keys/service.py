@@ -87,13 +87,10 @@ def _lock(session: Session, access: Access, key_id: int) -> ApiKey:
 def _record(session: Session, access: Access, action: str, key: ApiKey, **detail: object) -> None:
     events.record(
         session,
-        events.Happened(
-            action=action,
-            resource_type="api_key",
-            resource_id=str(key.id),
-            actor_id=access.caller.user_id,
-            actor_name=access.caller.username,
-            workspace_id=access.workspace_id,
+        access.happened(
+            action,
+            "api_key",
+            str(key.id),
             detail={"name": key.name, "prefix": key.prefix, **detail},
         ),
     )

@@ -8,7 +8,6 @@ from app.configs.deps import revision_of
 from app.configs.errors import VersionNotFound
 from app.documents.service import require_document
 from app.effective.service import require_effective
-from app.secrets.markers import comparable_text
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
@@ -30,8 +29,7 @@ def require_content(
                 "An effective config has no version numbers: name a revision or time.",
                 loc=("query", "effective"),
             )
-        found = require_effective(session, access=access, level=level, at=at)
-        return comparable_text(found.content)
+        return require_effective(session, access=access, level=level, at=at).content
     if reference.version is not None:
         config_id = crud.get_config_id(session, workspace_id=access.workspace_id, level=level)
         row = config_id and versions_crud.get_version(
@@ -39,6 +37,7 @@ def require_content(
         )
         if not row:
             raise VersionNotFound(level)
-        return comparable_text(row.content or "{}")
+        return row.content or "{}"
     document = require_document(session, access=access, level=level, at=at)
-    return comparable_text(document.content)
+    content: str = document.content
+    return content

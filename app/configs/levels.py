@@ -1,6 +1,5 @@
 """Levels: how wide a config reaches, and the names that address one."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Query
@@ -9,6 +8,7 @@ from app.workspaces.names import (
     GLOBAL,
     RESERVED,
     EnvironmentName,
+    Level,
     ServiceName,
     check_name,
     check_service,
@@ -29,27 +29,6 @@ __all__ = [
 
 MAX_KEY = 255
 """Characters of a key's name."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Level:
-    """A service or all (None), in an environment or all (None)."""
-
-    service: str | None
-    environment: str | None
-
-    @classmethod
-    def of(cls, service: str, environment: str | None) -> "Level":
-        """Read a level from the wire, where `_global` means every service."""
-        return cls(None if service == GLOBAL else service, environment)
-
-    @property
-    def name(self) -> str:
-        """Return the service's name on the wire."""
-        return self.service or GLOBAL
-
-    def __str__(self) -> str:
-        return f"{self.name}@{self.environment}" if self.environment else self.name
 
 
 ServiceQuery = Annotated[

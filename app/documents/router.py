@@ -34,7 +34,6 @@ from app.effective.service import Effective, explain, require_effective, shown_t
 from app.formats import json
 from app.idempotency.deps import Idempotent
 from app.secrets.deps import Reveal
-from app.secrets.markers import comparable_text
 from app.secrets.service import reveal_text
 from app.versions import comparing
 from app.versions import crud as versions_crud
@@ -139,8 +138,8 @@ def diff_versions(
     session.close()  # the comparison takes its time; others need the connection
     compared = comparing.compare(
         request.app.state.workpool,
-        comparable_text(old.content or comparing.NOTHING),
-        comparable_text(new.content or comparing.NOTHING),
+        old.content or comparing.NOTHING,
+        new.content or comparing.NOTHING,
     )
     access.count_read("configuration", str(level))
     return answer(

@@ -48,7 +48,7 @@ def create_item(
         said=Said(
             value=body.value,
             description=body.description,
-            is_encrypted=body.is_encrypted or None,
+            is_encrypted=body.is_encrypted,
         ),
         precondition=precondition,
     )

@@ -70,7 +70,7 @@ def create_key(
             value=body.value,
             value_type=body.value_type,
             description=body.description,
-            is_encrypted=body.is_encrypted or None,
+            is_encrypted=body.is_encrypted,
             message=body.message,
         ),
         precondition=precondition,

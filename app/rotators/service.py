@@ -12,19 +12,18 @@ from app.core.db import AnyRow
 from app.formats import json
 from app.keys.service import require_key
 from app.models import Rotator
-from app.outbox.events import Happened, record
+from app.outbox.events import record
 from app.rotators import crud, engine
 from app.rotators.errors import InvalidRotator, RotationNotDone, RotatorBusy, RotatorNotFound
 from app.rotators.kinds import KINDS
 from app.rotators.kinds.base import secret_settings
 from app.rotators.schemas import RotatorWrite
-from app.secrets import crud as secrets_crud
 from app.secrets import markers
 from app.secrets.errors import UnknownHandle
 from app.secrets.service import ROTATOR, seal
 from app.workspaces.deps import Access
-from app.workspaces.errors import ProtectedEnvironment
 from app.workspaces.permissions import Permission
+from app.workspaces.service import require_publish
 
 SWITCH = "switch"
 """The step after which the old value is still good."""
@@ -88,18 +87,13 @@ def configure(
 def require_rotator(session: Session, *, access: Access, key_id: int) -> Rotator:
     """Return the rotator of a key; raises KeyNotFound, OutsideScope, RotatorNotFound."""
     _require(session, access, key_id, Permission.READ, deleted=True)
-    rotator = crud.get_rotator(session, key_id=key_id)
-    if rotator is None:
-        raise RotatorNotFound
-    return rotator
+    return _existing(session, key_id)
 
 
 def remove(session: Session, *, access: Access, key_id: int) -> None:
     """Leave a key's value to people again; raises RotatorNotFound, RotatorBusy."""
     row = _require(session, access, key_id, Permission.ADMIN, deleted=True)
-    rotator = crud.get_rotator(session, key_id=key_id)
-    if rotator is None:
-        raise RotatorNotFound
+    rotator = _existing(session, key_id)
     in_grace = rotator.step == SWITCH and rotator.orphaned_at is None
     _refuse_busy(session, rotator, changes_kind=in_grace)
     crud.delete_rotator(session, key_id=key_id)
@@ -113,19 +107,22 @@ def rotate(session: Session, *, access: Access, key_id: int) -> dict[str, Any]:
     RotationNotDone.
     """
     row = _require(session, access, key_id, Permission.WRITE)
-    rotator = crud.get_rotator(session, key_id=key_id)
-    if rotator is None:
-        raise RotatorNotFound
+    rotator = _existing(session, key_id)
     _tell(session, access, row, "start")
     db.finish(session)
     engine.run(rotator.id, asked=True)
     session.expire_all()
-    found = crud.get_rotator(session, key_id=key_id)
-    if found is None:
-        raise RotatorNotFound
+    found = _existing(session, key_id)
     if found.failures:
         raise RotationNotDone(found.last_error or "")
     return members(found)
+
+
+def _existing(session: Session, key_id: int) -> Rotator:
+    rotator = crud.get_rotator(session, key_id=key_id)
+    if rotator is None:
+        raise RotatorNotFound
+    return rotator
 
 
 def _refuse_busy(session: Session, rotator: Rotator, *, changes_kind: bool) -> None:
@@ -156,25 +153,19 @@ def _require(
     row = require_key(session, access=access, key_id=key_id, deleted=deleted)
     level = Level(row.service, row.environment)
     access.require(permission, level)
-    if permission is not Permission.READ and not access.allows(Permission.PUBLISH):
-        name = level.environment
-        if name and secrets_crud.is_protected(session, workspace_id=access.workspace_id, name=name):
-            raise ProtectedEnvironment(name)
+    if permission is not Permission.READ:
+        require_publish(session, access, level)
     return row
 
 
 def _tell(session: Session, access: Access, row: AnyRow, action: str) -> None:
     record(
         session,
-        Happened(
-            action=action,
-            resource_type="rotator",
-            resource_id=str(row.Key.id),
-            service=Level(row.service, row.environment).name,
-            environment=row.environment,
-            actor_id=access.caller.user_id,
-            actor_name=access.caller.username,
-            workspace_id=access.workspace_id,
+        access.happened(
+            action,
+            "rotator",
+            str(row.Key.id),
+            place=Level(row.service, row.environment),
             detail={"key": row.Key.name},
         ),
     )

@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow
-from app.models import DataKey, Environment, KeyCheck
+from app.models import DataKey, KeyCheck
 from app.secrets.keyring import WrappedKey
 
 VALUE, FINGERPRINT = PURPOSES = ("value", "fingerprint")
@@ -229,14 +229,3 @@ def list_sealed(session: Session, *, workspace_id: int, handles: Sequence[str]) 
     """Return secrets with the data keys that open them, as of one moment."""
     values = {"workspace_id": workspace_id, "handles": list(handles)}
     return session.connection().execute(_SEALED, values).all()
-
-
-def is_protected(session: Session, *, workspace_id: int, name: str) -> bool:
-    """Say whether an environment is protected, or was when it was deleted; unknown ones are."""
-    found = session.scalar(
-        select(Environment.protected)
-        .where(Environment.workspace_id == workspace_id, Environment.name == name)
-        .order_by(Environment.deleted, Environment.id.desc())
-        .limit(1)
-    )
-    return found is not False

@@ -69,7 +69,7 @@ def is_secret(value: Any) -> bool:
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
     """Say whether a value has members of its own; a secret is one value."""
-    return isinstance(value, dict) and not (SECRET in value and HANDLE in value)
+    return isinstance(value, dict) and not is_secret(value)
 
 
 def is_secret_text(text: str | None) -> bool:

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError as ConstraintError
 from sqlalchemy.orm import Session
 
 from app.core import db
 from app.core.db import AnyRow
 from app.outbox.events import Happened, record
-from app.secrets import crud, crypto, data_keys, rotation_crud
+from app.secrets import crud, data_keys, rotation_crud
+from app.secrets.errors import IntegrityError
 from app.secrets.keyring import WrappedKey, get_keyring
 from app.secrets.providers import Wrapped
-from app.secrets.service import secret_context
+from app.secrets.service import open_text, seal_text
 
 log = structlog.get_logger()
 
@@ -191,20 +191,17 @@ def _old_keys() -> list[WrappedKey]:
 def _seal_anew(
     old: WrappedKey, rows: Sequence[AnyRow], outcome: Outcome
 ) -> list[rotation_crud.Moved]:
-    keyring = get_keyring()
     moved = []
     for row in rows:
         new = crud.wrapped_key(row)
-        context = secret_context(old, row.config_id, row.handle)
         try:
-            plain = crypto.open_sealed(keyring.open(old), bytes(row.ciphertext), context)
-        except (InvalidTag, ValueError):
+            plain = open_text(old, row)
+        except IntegrityError:
             if row.handle not in outcome.damaged:
                 outcome.damaged.append(row.handle)
                 log.error("secrets.integrity_error", handle=row.handle)  # noqa: TRY400
             continue
-        context = secret_context(new, row.config_id, row.handle)
-        sealed = crypto.seal(keyring.open(new), plain, context)
+        sealed = seal_text(new, row.config_id, row.handle, plain)
         moved.append(rotation_crud.Moved(row.handle, new.id, sealed))
     return moved
 
@@ -216,7 +213,7 @@ def retire() -> int:
         try:
             with db.transaction() as session:
                 retired += rotation_crud.delete_unused(session, data_key_id=key.id)
-        except IntegrityError:  # somebody sealed with it at this very moment
+        except ConstraintError:  # somebody sealed with it at this very moment
             log.info("secrets.data_key_in_use", data_key_id=key.id)
     return retired
 

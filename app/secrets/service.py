@@ -13,7 +13,6 @@ from app.auth.errors import AdminsOnly
 from app.core.db import AnyRow
 from app.formats import json
 from app.formats.values import infer
-from app.outbox.events import Happened
 from app.secrets import crud, crypto, data_keys, markers, reads
 from app.secrets.data_keys import Keys
 from app.secrets.errors import (
@@ -26,6 +25,7 @@ from app.secrets.errors import (
 from app.secrets.keyring import WrappedKey, fernet_keys, get_keyring
 from app.secrets.markers import Found, Written
 from app.secrets.providers import open_fernet
+from app.workspaces import crud as workspaces_crud
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
 from app.workspaces.scopes import Place
@@ -168,13 +168,12 @@ class _Chosen:
         if handle is None:
             handle = self._equal[name, fingerprint] = f"sec_{secrets.token_hex(12)}"
             self.types[handle] = infer(value)
-            context = secret_context(keys.value, config_id, handle)
             self.new.append(
                 crud.NewSecret(
                     handle=handle,
                     key_name=name,
                     data_key_id=keys.value.id,
-                    ciphertext=crypto.seal(get_keyring().open(keys.value), text, context),
+                    ciphertext=seal_text(keys.value, config_id, handle, text),
                     fingerprint=fingerprint,
                     value_type=self.types[handle],
                     size=len(text),
@@ -202,7 +201,21 @@ def fingerprint(key: bytes, value: Any) -> str:
     return crypto.fingerprint(key, json.canonical(value))
 
 
-def secret_context(key: WrappedKey, config_id: int, handle: str) -> bytes:
+def seal_text(key: WrappedKey, config_id: int, handle: str, text: bytes) -> bytes:
+    """Return the ciphertext of a secret; raise Sealed."""
+    return crypto.seal(get_keyring().open(key), text, _context(key, config_id, handle))
+
+
+def open_text(key: WrappedKey, row: AnyRow) -> bytes:
+    """Return the JSON text of a stored secret under its data key; raise Sealed, IntegrityError."""
+    context = _context(key, row.config_id, row.handle)
+    try:
+        return crypto.open_sealed(get_keyring().open(key), bytes(row.ciphertext), context)
+    except (InvalidTag, ValueError):
+        raise IntegrityError(row.handle) from None
+
+
+def _context(key: WrappedKey, config_id: int, handle: str) -> bytes:
     """Return what is authenticated with a secret: immutable ids."""
     place = f"{key.workspace_id}|{key.environment_id or 0}|{config_id}|{handle}|{key.id}"
     return f"secrets|{place}".encode()
@@ -218,7 +231,7 @@ def may_reveal(session: Session, access: Access, place: Place) -> bool:
     name = place.environment
     if access.role != EDITOR or name is None:
         return True
-    return not crud.is_protected(session, workspace_id=access.workspace_id, name=name)
+    return not workspaces_crud.is_protected(session, workspace_id=access.workspace_id, name=name)
 
 
 def require_reveal(session: Session, access: Access, place: Place) -> None:
@@ -229,12 +242,19 @@ def require_reveal(session: Session, access: Access, place: Place) -> None:
 
 
 def reveal(
-    session: Session, *, access: Access, place: Place, value: Any, stored: bool, **about: Any
+    session: Session,
+    *,
+    access: Access,
+    place: Place,
+    value: Any,
+    stored: bool,
+    resource_type: str = "configuration",
+    resource_id: str | None = None,
 ) -> Any:
     """Return a value with its secrets in it, once the audit knows: the caller's right is proved.
 
-    `stored`: the secrets stand in their stored form, else alone. `about` are members of the
-    event. Destroyed values are null. Raises Sealed, IntegrityError, AuditUnavailable.
+    `stored`: the secrets stand in their stored form, else alone. The event is about the
+    resource. Destroyed values are null. Raises Sealed, IntegrityError, AuditUnavailable.
     """
     found = markers.find(value)
     if not found:
@@ -245,15 +265,12 @@ def reveal(
         alarm(access, place, error.handle)
         raise
     reads.write(
-        Happened(
-            action="read_secret",
-            service=place.name,
-            environment=place.environment,
-            actor_id=access.caller.user_id,
-            actor_name=access.caller.username,
-            workspace_id=access.workspace_id,
+        access.happened(
+            "read_secret",
+            resource_type,
+            resource_id,
+            place=place,
             detail={"keys": {one.address: one.fingerprint for one in found}},
-            **{"resource_type": "configuration", **about},
         )
     )
 
@@ -266,13 +283,21 @@ def reveal(
     return markers.replace(value, shown)
 
 
-def reveal_text(session: Session, *, access: Access, place: Place, text: str, **about: Any) -> str:
+def reveal_text(
+    session: Session, *, access: Access, place: Place, text: str, resource_id: str
+) -> str:
     """Return stored JSON text with its secrets revealed; raises SecretsNotAllowed too."""
     require_reveal(session, access, place)
     if not markers.may_have_secrets(text):
         return text
-    value = json.loads(text)
-    shown = reveal(session, access=access, place=place, value=value, stored=True, **about)
+    shown = reveal(
+        session,
+        access=access,
+        place=place,
+        value=json.loads(text),
+        stored=True,
+        resource_id=resource_id,
+    )
     return json.dumps(shown)
 
 
@@ -292,7 +317,6 @@ def _open(row: AnyRow, expected: str) -> Any:
         return None
     if row.ciphertext is None or row.id is None or row.f_id is None:
         raise IntegrityError(row.handle)
-    keyring = get_keyring()
     key = crud.wrapped_key(row)
     prints = WrappedKey(
         row.f_id,
@@ -305,13 +329,8 @@ def _open(row: AnyRow, expected: str) -> Any:
     )
     if row.environment_id != row.place or row.purpose != crud.VALUE:
         raise IntegrityError(row.handle)
-    context = secret_context(key, row.config_id, row.handle)
-    try:
-        text = crypto.open_sealed(keyring.open(key), bytes(row.ciphertext), context).decode()
-    except (InvalidTag, ValueError):
-        raise IntegrityError(row.handle) from None
-    value = json.loads(text)
-    if {fingerprint(keyring.open(prints), value)} != {expected, row.fingerprint}:
+    value = json.loads(open_text(key, row))
+    if not fingerprint(get_keyring().open(prints), value) == expected == row.fingerprint:
         raise IntegrityError(row.handle)
     return value
 
@@ -320,15 +339,11 @@ def alarm(access: Access, place: Place, handle: str) -> None:
     """Tell the operator and the audit that a stored secret was tampered with."""
     log.error("secrets.integrity_error", handle=handle, workspace_id=access.workspace_id)
     reads.write(
-        Happened(
-            action="read_secret",
-            resource_type="secret",
-            resource_id=handle,
-            service=place.name,
-            environment=place.environment,
-            actor_id=access.caller.user_id,
-            actor_name=access.caller.username,
-            workspace_id=access.workspace_id,
+        access.happened(
+            "read_secret",
+            "secret",
+            handle,
+            place=place,
             outcome="alarm",
             detail={"code": IntegrityError.code},
         )

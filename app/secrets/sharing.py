@@ -40,14 +40,7 @@ def wrap(session: Session, *, access: Access, value: Any, seconds: int) -> tuple
     )
     record(
         session,
-        Happened(
-            action="create",
-            resource_type=TYPE,
-            resource_id=digest[:PREFIX],
-            actor_id=access.caller.user_id,
-            actor_name=access.caller.username,
-            workspace_id=access.workspace_id,
-        ),
+        access.happened("create", TYPE, digest[:PREFIX]),
     )
     return token, expires_at
 

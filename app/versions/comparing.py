@@ -12,6 +12,7 @@ from app.diff.deep import deep_diff
 from app.diff.readable import readable
 from app.diff.structural import patch_text, summary
 from app.formats import json
+from app.secrets.markers import comparable_text
 
 log = structlog.get_logger()
 
@@ -22,8 +23,10 @@ NOTHING = "{}"
 def compare(pool: WorkPool, old_text: str, new_text: str) -> dict[str, Any]:
     """Return `diff`, `patch`, `text`, `summary` and `diff_truncated` for two documents.
 
-    `diff` is null when DeepDiff takes longer than its limit or too many comparisons are in work.
+    Equal secrets are equal, whatever their handles. `diff` is null when DeepDiff takes longer than
+    its limit or too many comparisons are in work.
     """
+    old_text, new_text = comparable_text(old_text), comparable_text(new_text)
     small = len(old_text) + len(new_text) <= IN_THREAD_BYTES
     work = described if small else _Aside(pool)
     patch, text = work(old_text, new_text)

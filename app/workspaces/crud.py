@@ -404,3 +404,14 @@ def rename_in_scopes(session: Session, *, workspace_id: int, old: str, new: str)
         .where(ApiKey.workspace_id == workspace_id, any_(ApiKey.environments) == old)
         .values(environments=func.array_replace(ApiKey.environments, old, new))
     )
+
+
+def is_protected(session: Session, *, workspace_id: int, name: str) -> bool:
+    """Say whether an environment is protected, or was when it was deleted; unknown ones are."""
+    found = session.scalar(
+        select(Environment.protected)
+        .where(Environment.workspace_id == workspace_id, Environment.name == name)
+        .order_by(Environment.deleted, Environment.id.desc())
+        .limit(1)
+    )
+    return found is not False

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import sleep
 from fastapi import Depends, Path, Query, Request
@@ -27,6 +27,7 @@ from app.core.errors import Invalid
 from app.core.routing import SessionDep
 from app.core.schemas import MAX_ID, Id
 from app.core.settings import get_settings
+from app.outbox.events import Happened
 from app.outbox.recorder import recorder
 from app.workspaces import crud
 from app.workspaces.errors import (
@@ -95,6 +96,28 @@ class Access:
             actor_name=self.caller.username,
             resource_type=resource_type,
             resource=resource,
+        )
+
+    def happened(
+        self,
+        action: str,
+        resource_type: str,
+        resource_id: str | None = None,
+        *,
+        place: Place | None = None,
+        **more: Any,
+    ) -> Happened:
+        """Return the fact that the caller did something here, at a level if one is given."""
+        return Happened(
+            action=action,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            actor_id=self.caller.user_id,
+            actor_name=self.caller.username,
+            workspace_id=self.workspace_id,
+            service=place.name if place else None,
+            environment=place.environment if place else None,
+            **more,
         )
 
     def require(self, permission: Permission, place: Place | None = None) -> None:

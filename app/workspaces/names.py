@@ -1,6 +1,7 @@
 """Names of services, environments and workspaces, as they appear on the wire."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -53,3 +54,24 @@ ServiceName = Annotated[str, AfterValidator(check_service)]
 OwnServiceName = Annotated[str, AfterValidator(check_own_service)]
 EnvironmentName = Annotated[str, AfterValidator(check_name)]
 Slug = Annotated[str, AfterValidator(check_slug)]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Level:
+    """A service or all (None), in an environment or all (None)."""
+
+    service: str | None
+    environment: str | None
+
+    @classmethod
+    def of(cls, service: str, environment: str | None) -> "Level":
+        """Read a level from the wire, where `_global` means every service."""
+        return cls(None if service == GLOBAL else service, environment)
+
+    @property
+    def name(self) -> str:
+        """Return the service's name on the wire."""
+        return self.service or GLOBAL
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.environment}" if self.environment else self.name

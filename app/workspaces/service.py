@@ -14,6 +14,7 @@ from app.workspaces.errors import (
     LastOwner,
     MemberNotFound,
     OwnersOnly,
+    ProtectedEnvironment,
     ServiceExists,
     ServiceNotFound,
     UserDisabled,
@@ -24,7 +25,7 @@ from app.workspaces.errors import (
 from app.workspaces.names import DEFAULT
 from app.workspaces.permissions import Permission
 from app.workspaces.schemas import WorkspaceCreate, WorkspaceUpdate
-from app.workspaces.scopes import covered
+from app.workspaces.scopes import Place, covered
 
 ENVIRONMENTS = ("development", "staging", "production")
 OWNER = "owner"
@@ -251,6 +252,15 @@ def _check_leaving(session: Session, access: Access, workspace: Workspace, membe
         raise WorkspaceFixed
     if not crud.has_owner_beside(session, workspace_id=workspace.id, user_id=member.user_id):
         raise LastOwner
+
+
+def require_publish(session: Session, access: Access, place: Place) -> None:
+    """Raise ProtectedEnvironment for a level in one, unless the caller may publish."""
+    name = place.environment
+    if name is None or access.allows(Permission.PUBLISH):
+        return
+    if crud.is_protected(session, workspace_id=access.workspace_id, name=name):
+        raise ProtectedEnvironment(name)
 
 
 def _record(
