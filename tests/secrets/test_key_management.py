@@ -201,8 +201,11 @@ def test_a_rotation_cut_off_at_any_step_goes_on(
 ):
     fill(ada)
     whole = getattr(rotation, step)
+    here = threading.current_thread()
 
     def cut_off(*args):
+        if threading.current_thread() is not here:  # the sweep of a server
+            return whole(*args)
         if when == "after":
             whole(*args)
         raise KeyboardInterrupt
