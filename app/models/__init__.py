@@ -6,6 +6,7 @@ from app.models.configs import Config
 from app.models.events import Event, EventPending, ReadCount
 from app.models.history import Action, Epoch, Kind, Object, Revision, Version
 from app.models.keys import Key, KeyName, KeyVersion
+from app.models.live import Instance, StreamTicket
 from app.models.operations import IdempotencyKey, Lease
 from app.models.secrets import DataKey, KeyCheck, Rotator, Secret, WrappedSecret
 from app.models.users import LoginSession, LoginThrottle, User
@@ -22,6 +23,7 @@ __all__ = [
     "Event",
     "EventPending",
     "IdempotencyKey",
+    "Instance",
     "Key",
     "KeyCheck",
     "KeyName",
@@ -37,6 +39,7 @@ __all__ = [
     "Rotator",
     "Secret",
     "Service",
+    "StreamTicket",
     "User",
     "Version",
     "Workspace",

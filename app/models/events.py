@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Identity, Index, func
+from sqlalchemy import Identity, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,6 +21,12 @@ class Event(Base):
         Index("ix_events_workspace_id_id", "workspace_id", "id"),
         Index("ix_events_actor_id_id", "actor_id", "id"),
         Index("ix_events_resource", "resource_type", "resource_id", "id"),
+        Index(
+            "ix_events_workspace_id_revision",
+            "workspace_id",
+            "revision",
+            postgresql_where=text("revision IS NOT NULL"),
+        ),
         {"postgresql_partition_by": "RANGE (at)"},
     )
 

@@ -44,7 +44,11 @@ class Workspace(Base):
 
 
 class WorkspaceHead(Base):
-    """The counter of revisions. No foreign keys: it is the lock that orders commits."""
+    """The counter of revisions. No foreign keys: it is the lock that orders commits.
+
+    `rights` counts what changes for callers without a revision: keys revoked or rotated,
+    the workspace or a service renamed, the workspace deleted.
+    """
 
     __tablename__ = "workspace_heads"
     __table_args__ = {"postgresql_with": {"fillfactor": "50"}}  # noqa: RUF012
@@ -52,6 +56,7 @@ class WorkspaceHead(Base):
     workspace_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     revision: Mapped[int]
     at: Mapped[datetime]
+    rights: Mapped[int] = mapped_column(server_default="0")
 
 
 class Member(Base):
