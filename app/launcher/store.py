@@ -27,6 +27,7 @@ LEFT_OUT = frozenset(
     {
         *("leases", "event_pending", "idempotency_keys", "login_sessions", "login_throttles"),
         "wrapped_secrets",  # a token that was used must not open again
+        *("stream_tickets", "instances"),
     }
 )
 """What belongs to a running server, not to the store: after a load everybody logs in again."""
