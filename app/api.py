@@ -10,18 +10,21 @@ from app.comparisons.router import router as comparisons
 from app.documents.router import router as documents
 from app.environments.router import router as environments
 from app.health.router import router as health
+from app.instances.router import router as instances
 from app.keys.items import router as items
 from app.keys.router import router as keys
+from app.metrics.router import router as metrics
 from app.names.router import router as names
+from app.realtime.router import router as streams
 from app.restoration.router import router as restoration
 from app.rotators.router import router as rotators
 from app.secrets.router import router as secrets
 from app.workspaces.router import router as workspaces
 
 ROUTERS = (
-    *(health, accounts, documents, environments, names),
-    *(keys, rotators, items, changesets, comparisons, secrets),
-    *(workspaces, restoration, api_keys, audit),
+    *(health, metrics, accounts, documents, environments, names),
+    *(keys, rotators, items, changesets, comparisons, secrets, streams),
+    *(workspaces, restoration, api_keys, audit, instances),
 )
 
 

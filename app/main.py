@@ -1,7 +1,11 @@
 """The FastAPI application: middleware, routers, lifespan. Wiring only."""
 
+import asyncio
+import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import FrameType
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
@@ -22,11 +26,15 @@ from app.core.openapi import DESCRIPTION, TAGS, use_problem_schemas
 from app.core.routing import new_admission
 from app.core.settings import get_settings
 from app.core.workpool import WorkPool
+from app.feed.service import Feed
 from app.idempotency.deps import Replay, replayed
 from app.outbox import broker
 from app.outbox.recorder import recorder
+from app.realtime.live import Live
 from app.secrets import reads
 from app.secrets.keyring import get_keyring
+from app.serving.dispatcher import Dispatcher
+from app.serving.service import Serving
 from app.workspaces.deps import Access
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -52,12 +60,25 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     loop = Loop()
     db.on_event_commit(loop.wake)
     loop.start()
+    feed: Feed = app.state.feed
+    feed.open()
+    db.on_event_commit(feed.committed)
+    serving: Serving = app.state.serving
+    serving.open()
+    live: Live | None = getattr(app.state, "live", None)
+    if live is not None:
+        live.open()
+        end_streams_when_told_to_stop(live, serving)
     rotations = Rotations()
     rotations.start()
     try:
         yield
     finally:
         db.forget_callbacks()
+        if live is not None:
+            live.close()
+        serving.close()
+        await feed.close()
         rotations.stop()
         loop.stop()
         reads.stop()
@@ -65,8 +86,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         db.dispose_engines()
 
 
+def create_server() -> Dispatcher:
+    """Build what the server runs: the hot and live routes, and behind them the application."""
+    app = create_app()
+    app.state.live = Live(app, app.state.feed, app.state.serving)
+    return Dispatcher(app.state.live, app.state.serving)
+
+
 def create_app() -> FastAPI:
-    """Build the application from the settings."""
+    """Build the application of ordinary routes from the settings."""
     settings = get_settings()
     logs.configure(settings)
     app = FastAPIOffline(
@@ -80,6 +108,8 @@ def create_app() -> FastAPI:
         static_url="/docs/static",
         swagger_ui_parameters={"persistAuthorization": True},
     )
+    app.state.feed = Feed()
+    app.state.serving = Serving(app.state.feed)
     handlers.install(app)
     app.add_exception_handler(Replay, replayed)
     api.mount(app)
@@ -101,6 +131,23 @@ def create_app() -> FastAPI:
     if note_refusal not in handlers.refused:
         handlers.refused.append(note_refusal)
     return app
+
+
+def end_streams_when_told_to_stop(live: Live, serving: Serving) -> None:
+    """Have streams end at the signal that ends the server, which else would wait for them."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    event_loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+
+        def stop(number: int, frame: FrameType | None, before: object = before) -> None:
+            event_loop.call_soon_threadsafe(live.end)
+            event_loop.call_soon_threadsafe(serving.end_waiting)
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(number, stop)
 
 
 async def go_to_docs(request: Request) -> RedirectResponse:

@@ -19,7 +19,7 @@ from app.core import db
 from app.core.settings import Settings, get_settings
 from app.launcher.migrations import migrate
 from app.launcher.postgres import embedded_postgres
-from app.main import create_app
+from app.main import create_server
 from app.outbox import broker
 from app.outbox.recorder import recorder
 from app.secrets.keyring import get_keyring
@@ -141,7 +141,7 @@ def settings(database: str, variables: dict[str, str], tmp_path: Path) -> Iterat
 def client(settings: Settings) -> Iterator[TestClient]:
     """Return a client of the whole application, its background thread running."""
     recorder.__init__()
-    with TestClient(create_app(), raise_server_exceptions=False) as client:
+    with TestClient(create_server(), raise_server_exceptions=False) as client:
         yield client
 
 

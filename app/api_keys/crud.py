@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.core.db import AnySelect
 from app.models import ApiKey
+from app.workspaces.crud import count_rights
 
 
 def _live(workspace_id: int) -> AnySelect:
@@ -56,8 +57,10 @@ def rotate_key(
             prefix=prefix,
         )
     )
+    count_rights(session, workspace_id=key.workspace_id)
 
 
 def revoke_key(session: Session, *, key: ApiKey) -> None:
     """End a key."""
     session.execute(update(ApiKey).where(ApiKey.id == key.id).values(revoked_at=func.now()))
+    count_rights(session, workspace_id=key.workspace_id)

@@ -38,7 +38,12 @@ OPEN = Caller(username="local", admin=True)
 
 async def get_credential(request: Request) -> Credential | None:
     """Return what the call shows: a verified token, an API key's digest, or None."""
-    header = request.headers.get("authorization", "")
+    headers = request.headers
+    return credential_of(headers.get("authorization", ""), headers.get("x-api-key", ""))
+
+
+def credential_of(header: str, shown: str) -> Credential | None:
+    """Return what the headers Authorization and X-API-Key show; raise InvalidToken."""
     kind, _, value = header.partition(" ")
     value = value.strip()
     if kind.lower() == "bearer" and value:
@@ -47,7 +52,7 @@ async def get_credential(request: Request) -> Credential | None:
         return key_digest(value)
     if header:
         raise InvalidToken
-    shown = request.headers.get("x-api-key", "").strip()
+    shown = shown.strip()
     return key_digest(shown) if shown else None
 
 

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.background import sweep
-from app.core import db
+from app.core import db, metrics
 from app.core.settings import get_settings
 from app.outbox import broker, drain, leases
 from app.outbox.recorder import recorder
@@ -39,7 +39,7 @@ class Loop(threading.Thread):
         self._next_sweep = 0.0
         self._stepped_in = False
 
-    def wake(self) -> None:
+    def wake(self, *_: object) -> None:
         """Say that events were committed."""
         self._woken.set()
 
@@ -61,6 +61,7 @@ class Loop(threading.Thread):
 
     def _step(self, *, woken: bool) -> None:
         for work in (
+            metrics.flush,
             recorder.flush,
             partial(self._deliver, woken=woken),
             get_keyring().forget_expired,

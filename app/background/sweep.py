@@ -9,7 +9,9 @@ from app.auth import crud as auth_crud
 from app.core import db
 from app.core.settings import get_settings
 from app.idempotency import crud as idempotency_crud
+from app.instances import crud as instances_crud
 from app.outbox import leases
+from app.realtime import crud as streams_crud
 from app.secrets import disposal_crud as secrets_crud
 from app.secrets import rotation
 from app.versions import crud as versions_crud
@@ -28,7 +30,9 @@ def sweep(holder: str) -> bool:
             return False
         auth_crud.sweep(session)
         idempotency_crud.sweep(session)
+        instances_crud.sweep(session)
         secrets_crud.sweep(session)
+        streams_crud.sweep(session)
         today = datetime.now(UTC)
         for table in PARTITIONED:
             make_partitions(session, table=table, today=today)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 import psycopg2.extensions
@@ -30,7 +30,9 @@ BUSY = frozenset({"55P03"})
 deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 """`time.monotonic()` at which this request's database work is given up."""
 
-_on_commit: list[Callable[[], None]] = []
+Truth = TypeVar("Truth")
+
+_on_commit: list[Callable[[Session], None]] = []
 
 
 def wait_with_deadline(connection: Any) -> None:
@@ -66,14 +68,17 @@ def without_deadlines() -> None:
     psycopg2.extensions.set_wait_callback(None)
 
 
-def make_engine(settings: Settings, *, pool_size: int | None = None) -> Engine:
-    """Return an engine whose every wait is bounded."""
+def make_engine(
+    settings: Settings, *, pool_size: int | None = None, transactions: bool = True
+) -> Engine:
+    """Return an engine whose every wait is bounded; without transactions only from this side."""
     engine = create_engine(
         settings.database(),
         pool_size=pool_size or settings.db_pool_size,
         max_overflow=0,
         pool_timeout=settings.db_pool_timeout_ms / 1000,
-        pool_pre_ping=True,
+        pool_pre_ping=transactions,
+        isolation_level=None if transactions else "AUTOCOMMIT",
         hide_parameters=True,
         connect_args={
             "connect_timeout": settings.db_connect_timeout_s,
@@ -81,6 +86,8 @@ def make_engine(settings: Settings, *, pool_size: int | None = None) -> Engine:
             "keepalives_idle": 30,
         },
     )
+    if not transactions:
+        return engine
     limits = (
         f"SET LOCAL statement_timeout = {settings.db_statement_timeout_ms:d}; "
         f"SET LOCAL lock_timeout = {settings.db_lock_timeout_ms:d}"
@@ -111,16 +118,26 @@ def get_side_engine() -> Engine:
     return make_engine(get_settings(), pool_size=1)
 
 
+READERS = 4
+"""Threads that read for the hot routes; the change feed is one reader more."""
+
+
+@lru_cache(maxsize=1)
+def get_reading_engine() -> Engine:
+    """Return connections for single statements that only read: nothing is said around them."""
+    return make_engine(get_settings(), pool_size=READERS + 1, transactions=False)
+
+
 def dispose_engines(*, forked: bool = False) -> None:
     """Close all connections of this process; after a fork, leave the parent's alone."""
-    for cached in (get_engine, get_probe_engine, get_side_engine):
+    for cached in (get_engine, get_probe_engine, get_side_engine, get_reading_engine):
         if cached.cache_info().currsize:
             cached().dispose(close=not forked)
             cached.cache_clear()
 
 
-def on_event_commit(callback: Callable[[], None]) -> None:
-    """Call back after every commit that recorded events."""
+def on_event_commit(callback: Callable[[Session], None]) -> None:
+    """Call back after every commit that recorded events, with its session."""
     _on_commit.append(callback)
 
 
@@ -139,7 +156,7 @@ def finish(session: Session) -> None:
     session.commit()
     if session.info.pop("events", False):
         for callback in _on_commit:
-            callback()
+            callback(session)
 
 
 @contextmanager
@@ -148,6 +165,18 @@ def transaction() -> Iterator[Session]:
     with open_session() as session:
         yield session
         finish(session)
+
+
+def read(work: Callable[[Session], Truth]) -> Truth:
+    """Read by single statements; again if the connection had died while it was idle."""
+    try:
+        with Session(get_reading_engine(), expire_on_commit=False, autoflush=False) as session:
+            return work(session)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+    with Session(get_reading_engine(), expire_on_commit=False, autoflush=False) as session:
+        return work(session)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core import context, db
+from app.core import context, db, metrics
 from app.core.errors import BodyTooLarge
 from app.core.problems import problem, problem_of
 
@@ -44,13 +44,14 @@ class RequestMiddleware:
             )
         )
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        db.deadline.set(time.monotonic() + self.deadline_seconds)
-        started = False
+        began = time.monotonic()
+        db.deadline.set(began + self.deadline_seconds)
+        status = 0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 decorate(message, request_id)
             await send(message)
 
@@ -66,7 +67,7 @@ class RequestMiddleware:
             await problem_of(error)(scope, receive, send_with_id)
         except Exception as error:
             log.exception("request.failed", error=type(error).__name__)
-            if started:
+            if status:
                 raise
             response = problem(
                 500,
@@ -75,6 +76,15 @@ class RequestMiddleware:
                 "Something went wrong here. The request id finds it in the server's log.",
             )
             await response(scope, receive, send_with_id)
+        finally:
+            if status:
+                metrics.hot(scope["method"], template(scope), status).add(time.monotonic() - began)
+
+
+def template(scope: Scope) -> str:
+    """Return the template of the path, `other` where there is none; never the path itself."""
+    route = scope.get("route")
+    return metrics.OTHER_ROUTE if route is None else route.path_format
 
 
 def refuse_large(content_length: str | None, limit: int) -> None:

@@ -1,6 +1,7 @@
 """Cursors: opaque to the caller, an id or a name to us."""
 
 from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 
 from app.core.errors import Invalid
 from app.core.schemas import MAX_ID
@@ -47,10 +48,25 @@ def after_place(cursor: str | None) -> tuple[str, int] | None:
     return name, int(number)
 
 
+def after_names(cursor: str | None, *, count: int) -> tuple[str, ...] | None:
+    """Return the names, so many of them, after which the page begins; None for the first page."""
+    if cursor is None:
+        return None
+    names = tuple(after_name(cursor).split("\n"))
+    if len(names) != count:
+        raise InvalidCursor("The cursor is not one that this server gave.", loc=("query", "cursor"))
+    return names
+
+
 def next_place_cursor(places: list[tuple[str, int]], *, limit: int) -> str | None:
     """Return the cursor of the next page, None when this one is not full."""
     names = [f"{name}\n{number}" for name, number in places]
     return next_name_cursor(names, limit=limit)
+
+
+def next_names_cursor(places: Sequence[tuple[str, ...]], *, limit: int) -> str | None:
+    """Return the cursor of the next page, None when this one is not full."""
+    return next_name_cursor(["\n".join(names) for names in places], limit=limit)
 
 
 def next_name_cursor(names: list[str], *, limit: int) -> str | None:

@@ -140,6 +140,12 @@ class Settings(BaseSettings):
     audit_retention_days: int = Field(
         default=400, ge=0, description="Events and read counts kept; 0: for ever"
     )
+    snapshot_max_bytes: int = Field(
+        default=512 * 1024 * 1024, ge=1024 * 1024, description="Snapshots in memory, per process"
+    )
+    max_listeners: int = Field(
+        default=20_000, ge=1, description="Open streams, per process; more are answered 503"
+    )
     max_document_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="One stored document, as JSON text"
     )

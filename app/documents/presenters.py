@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from app.changes.plan import document_etag
 from app.changes.service import Applied
 from app.configs.levels import GLOBAL, Level
 from app.core.answers import raw
 from app.core.db import AnyRow
+from app.effective.service import Effective
 
 
 def config(row: AnyRow) -> dict[str, Any]:
@@ -41,6 +43,20 @@ def outcome(applied: Applied, level: Level) -> dict[str, Any]:
         "user_id": access.owner_id or one.stored.created_by,
         "updated_at": applied.at,
         "updated_by": access.caller.username,
+    }
+
+
+def effective(merged: Effective, text: str) -> dict[str, Any]:
+    """Return the members of `EffectiveRead` for a merged config and its text as it is shown."""
+    own = merged.stored
+    return {
+        "service": merged.level.name,
+        "environment": merged.level.environment,
+        "version": merged.version,
+        "revision": merged.revision,
+        "config": raw(text),
+        "document_version": own.version if own else None,
+        "document_etag": document_etag(own.id, own.version) if own else None,
     }
 
 

@@ -345,16 +345,8 @@ def rollback_service(
 def _effective(
     session: SessionDep, access: Access, effective: Effective, *, explained: bool
 ) -> Response:
-    own = effective.stored
-    members = {
-        "service": effective.level.name,
-        "environment": effective.level.environment,
-        "version": effective.version,
-        "revision": effective.revision,
-        "config": raw(shown_text(session, access=access, effective=effective)),
-        "document_version": own.version if own else None,
-        "document_etag": document_etag(own.id, own.version) if own else None,
-    }
+    text = shown_text(session, access=access, effective=effective)
+    members = presenters.effective(effective, text)
     if explained:
         members["explain"] = raw(json.dumps(explain(effective)))
     return answer(members, etag=effective.etag)

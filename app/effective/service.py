@@ -56,6 +56,11 @@ class Effective:
         self.has_secrets = any(markers.may_have_secrets(part.content) for part in self.present)
         self.reveals = False
 
+    @property
+    def size(self) -> int:
+        """Return the length of the documents that take part."""
+        return sum(len(part.content or "") for part in self.present)
+
     @cached_property
     def documents(self) -> list[dict[str, Any]]:
         """Return the documents of the levels that have one, widest first."""
@@ -78,6 +83,11 @@ class Effective:
     def content(self) -> str:
         """Return the merged document as text."""
         return self.present[0].content or "" if self.as_stored else json.dumps(self.config)
+
+    @cached_property
+    def masked(self) -> str:
+        """Return the merged document as text, bullets in the place of secrets."""
+        return json.dumps(markers.mask(self.config)) if self.has_secrets else self.content
 
     @cached_property
     def version(self) -> str:
@@ -158,8 +168,8 @@ def shown(session: Session, *, access: Access, effective: Effective, value: Any)
 
 def shown_text(session: Session, *, access: Access, effective: Effective) -> str:
     """Return the whole config as the caller sees it, as JSON text."""
-    if not effective.has_secrets:
-        return effective.content
+    if not effective.reveals:
+        return effective.masked
     return json.dumps(shown(session, access=access, effective=effective, value=effective.config))
 
 
@@ -213,16 +223,9 @@ def explain(effective: Effective) -> dict[str, Any]:
 
 def _described(part: Part) -> dict[str, Any]:
     return {
-        "level": reach(part.level),
+        "level": part.level.reach,
         "service": part.level.name,
         "environment": part.level.environment,
         "version": part.version,
         "revision": part.revision,
     }
-
-
-def reach(level: Level) -> str:
-    """Return a level's name in words."""
-    if level.service is None:
-        return "global" if level.environment is None else "environment"
-    return "service" if level.environment is None else "service in environment"

@@ -6,6 +6,8 @@ from app.changes.service import KeyState
 from app.configs.levels import GLOBAL, Level
 from app.core.answers import raw
 from app.core.db import AnyRow
+from app.core.settings import get_settings
+from app.effective.service import Effective
 from app.formats import json
 from app.models import Action, Key
 from app.secrets.markers import is_secret_text
@@ -74,6 +76,16 @@ def effective_item(
         "version": row.version,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
+    }
+
+
+def fetched(effective: Effective, text: str) -> dict[str, Any]:
+    """Return the members of `FetchRead` for an effective config and the text that is shown."""
+    return {
+        "configs": raw(text),
+        "version": effective.version,
+        "revision": effective.revision,
+        "cache_ttl": get_settings().client_cache_ttl,
     }
 
 

@@ -9,11 +9,10 @@ from app.changes.deps import Preconditions, expecting
 from app.changes.plan import key_etag
 from app.configs.deps import AsOf
 from app.configs.levels import GLOBAL, EnvironmentQuery, Level, ServiceName
-from app.core.answers import answer, not_modified, raw
+from app.core.answers import answer, not_modified
 from app.core.pagination import after, after_place, next_cursor, next_place_cursor
 from app.core.routing import Route, SessionDep
 from app.core.schemas import MAX_ID, MAX_PAGE_SIZE, PAGE_SIZE, Cursor, Id, LongCursor, problems
-from app.core.settings import get_settings
 from app.effective.service import require_effective
 from app.idempotency.deps import Idempotent
 from app.keys import crud, presenters, service
@@ -122,17 +121,8 @@ def fetch_config(body: FetchQuery, session: SessionDep, access: ReadAccess, at: 
     level = Level.of(body.app_id, body.environment)
     effective = require_effective(session, access=access, level=level, at=at)
     access.count_read("configuration", str(level))
-    return answer(
-        {
-            "configs": raw(
-                service.pick(session, access=access, effective=effective, names=body.keys)
-            ),
-            "version": effective.version,
-            "revision": effective.revision,
-            "cache_ttl": get_settings().client_cache_ttl,
-        },
-        etag=effective.etag,
-    )
+    text = service.pick(session, access=access, effective=effective, names=body.keys)
+    return answer(presenters.fetched(effective, text), etag=effective.etag)
 
 
 @router.get("/configs/{key_id}", response_model=KeyRead, responses=READ, dependencies=[Waited])

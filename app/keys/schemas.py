@@ -120,6 +120,17 @@ class FetchQuery(BaseModel):
     app_id: ServiceName
     environment: EnvironmentName | None = None
     keys: Annotated[list[KeyName], Field(max_length=10_000)] | None = None
+    version: Annotated[
+        str | None, Field(max_length=64, description="The `version` that you have", examples=[None])
+    ] = None
+    wait: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=60,
+            description="With `version`: seconds to wait until the config is another one",
+        ),
+    ] = 0
 
 
 class FetchRead(BaseModel):

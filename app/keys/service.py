@@ -250,9 +250,14 @@ def pick(session: Session, *, access: Access, effective: Effective, names: list[
     """Return the wanted values of an effective config by key, as JSON text; None: all of them."""
     if names is None:
         return shown_text(session, access=access, effective=effective)
-    found = {name: look_up(effective.config, name) for name in names}
-    wanted = {name: value for name, value in found.items() if value is not MISSING}
+    wanted = chosen(effective, names)
     return json.dumps(shown(session, access=access, effective=effective, value=wanted))
+
+
+def chosen(effective: Effective, names: Sequence[str]) -> dict[str, Any]:
+    """Return the effective values of some keys, secrets in their stored form."""
+    found = {name: look_up(effective.config, name) for name in names}
+    return {name: value for name, value in found.items() if value is not MISSING}
 
 
 def revealed(session: Session, *, access: Access, row: AnyRow) -> dict[str, Any]:

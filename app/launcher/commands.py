@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from app.accounts.schemas import Email, Password, Username
 from app.accounts.service import create_first_admin
 from app.auth import crud
 from app.auth.errors import UserExists
-from app.core import db
+from app.core import db, metrics
 from app.core.secret_files import make_secrets
 from app.core.settings import Settings, get_settings
 from app.health.service import TOO_OLD, not_ready
@@ -64,7 +65,7 @@ def database() -> Iterator[Settings]:
 def serve(_: Any = None) -> None:
     """Run the server until it is told to stop."""
     signal.signal(signal.SIGTERM, _end)
-    with database() as settings:
+    with database() as settings, shared_metrics(settings.workers):
         settings.signing_keys()
         get_keyring()
         if not settings.enable_encryption:
@@ -80,7 +81,7 @@ def serve(_: Any = None) -> None:
         url = f"{scheme}://{settings.host}:{settings.service_port}"
         say(f"ConfigSync serves {url} — documentation at {url}/docs, Ctrl-C stops it.")
         uvicorn.run(
-            "app.main:create_app",
+            "app.main:create_server",
             factory=True,
             host=settings.host,
             port=settings.service_port,
@@ -95,6 +96,22 @@ def serve(_: Any = None) -> None:
             ssl_certfile=settings.tls_cert_file,
             ssl_keyfile=settings.tls_key_file,
         )
+
+
+@contextmanager
+def shared_metrics(workers: int) -> Iterator[None]:
+    """Give several server processes a directory where they add their metrics up."""
+    if workers == 1 or os.environ.get(metrics.SHARED_DIRECTORY):
+        yield
+        return
+    with tempfile.TemporaryDirectory(
+        prefix="configsync-metrics-", ignore_cleanup_errors=True
+    ) as place:
+        os.environ[metrics.SHARED_DIRECTORY] = place
+        try:
+            yield
+        finally:
+            del os.environ[metrics.SHARED_DIRECTORY]
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -72,15 +72,16 @@ class Recorder:
         actor_name: str,
         resource_type: str,
         resource: str,
+        count: int = 1,
     ) -> None:
-        """Count a read of an object by a caller in this minute."""
+        """Count reads of an object by a caller in this minute."""
         minute = datetime.now(UTC).replace(second=0, microsecond=0)
         read = Read(minute, workspace_id, actor_name, resource_type, resource, actor_id)
         with self._lock:
             if len(self._reads) < MAX_KEYS or read in self._reads:
-                self._reads[read] += 1
+                self._reads[read] += count
             else:
-                self._dropped += 1
+                self._dropped += count
 
     def refused(
         self,

@@ -1,7 +1,7 @@
 """Sealing the secrets of documents that come in, and opening them for those who may see them."""
 
 import secrets
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -222,16 +222,24 @@ def _context(key: WrappedKey, config_id: int, handle: str) -> bytes:
 
 
 def may_reveal(session: Session, access: Access, place: Place) -> bool:
-    """Say whether the caller may see the secrets of a level.
+    """Say whether the caller may see the secrets of a level."""
+    return shows_secrets(
+        access,
+        place,
+        is_protected=lambda: workspaces_crud.is_protected(
+            session, workspace_id=access.workspace_id, name=place.environment or ""
+        ),
+    )
+
+
+def shows_secrets(access: Access, place: Place, *, is_protected: Callable[[], bool]) -> bool:
+    """Say whether the caller may see the secrets of a level, whose environment may be protected.
 
     Editors: except in protected environments.
     """
     if not access.allows(Permission.READ_SECRETS, place):
         return False
-    name = place.environment
-    if access.role != EDITOR or name is None:
-        return True
-    return not workspaces_crud.is_protected(session, workspace_id=access.workspace_id, name=name)
+    return access.role != EDITOR or place.environment is None or not is_protected()
 
 
 def require_reveal(session: Session, access: Access, place: Place) -> None:

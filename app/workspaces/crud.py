@@ -63,6 +63,7 @@ def _login_access(wanted: str) -> AnySelect:
             Workspace.owner_id,
             Member.role.label("member_role"),
             WorkspaceHead.revision,
+            WorkspaceHead.rights,
             EPOCH.label("epoch"),
         )
         .outerjoin(Workspace, and_(WANTED[wanted], Workspace.deleted_at.is_(None)))
@@ -95,6 +96,7 @@ def get_open_access(session: Session, *, slug: str) -> AnyRow | None:
             Workspace.owner_id,
             literal(None).label("member_role"),
             WorkspaceHead.revision,
+            WorkspaceHead.rights,
             EPOCH.label("epoch"),
         )
         .join(WorkspaceHead, WorkspaceHead.workspace_id == Workspace.id)
@@ -103,8 +105,8 @@ def get_open_access(session: Session, *, slug: str) -> AnyRow | None:
 
 
 _SHOWN = union_all(
-    select(ApiKey.id).where(ApiKey.digest == bindparam("digest")),
-    select(ApiKey.id).where(
+    select(ApiKey.id, ApiKey.expires_at.label("until")).where(ApiKey.digest == bindparam("digest")),
+    select(ApiKey.id, func.least(ApiKey.expires_at, ApiKey.previous_until)).where(
         ApiKey.previous_digest == bindparam("digest"), ApiKey.previous_until > func.now()
     ),
 ).subquery()
@@ -112,10 +114,12 @@ _KEY_ACCESS: AnySelect = (
     select(
         ApiKey,
         (ApiKey.expires_at <= func.now()).label("expired"),
+        func.extract("epoch", _SHOWN.c.until - func.now()).label("lasts"),
         Workspace.id.label("workspace_id"),
         Workspace.slug,
         Workspace.owner_id,
         WorkspaceHead.revision,
+        WorkspaceHead.rights,
         EPOCH.label("epoch"),
     )
     .join(_SHOWN, _SHOWN.c.id == ApiKey.id)
@@ -194,6 +198,15 @@ def get_head(session: Session, *, workspace_id: int) -> int:
     ).scalar_one()
 
 
+def count_rights(session: Session, *, workspace_id: int) -> None:
+    """Count a change of rights or names that is no revision: what remembers them asks anew."""
+    session.execute(
+        update(WorkspaceHead)
+        .where(WorkspaceHead.workspace_id == workspace_id)
+        .values(rights=WorkspaceHead.rights + 1)
+    )
+
+
 def is_slug_taken(session: Session, *, slug: str) -> bool:
     """Say whether a slug is in use, by a workspace or as a user's name in any case."""
     slugs = select(Workspace.id).where(Workspace.slug == slug, Workspace.deleted_at.is_(None))
@@ -255,6 +268,7 @@ def delete_workspace(session: Session, *, workspace_id: int) -> None:
         .values(revoked_at=func.now())
     )
     send_home(session, workspace_id=workspace_id)
+    count_rights(session, workspace_id=workspace_id)
 
 
 def send_home(session: Session, *, workspace_id: int, user_id: int | None = None) -> None:
@@ -395,6 +409,7 @@ def rename_service(session: Session, *, service: Service, name: str) -> None:
     )
     service.name = name
     session.flush()
+    count_rights(session, workspace_id=service.workspace_id)
 
 
 def rename_in_scopes(session: Session, *, workspace_id: int, old: str, new: str) -> None:

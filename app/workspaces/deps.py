@@ -56,10 +56,11 @@ PathSlug = Annotated[str, Path(max_length=64, description="The workspace")]
 TargetUser = Annotated[
     Id | None, Query(description="Admins: act in the personal workspace of this user")
 ]
+MIN_REVISION = re.compile(r"^(?:[0-9a-f]{1,32}-)?[0-9]{1,16}$")
 MinRevision = Annotated[
     str | None,
     Query(
-        pattern=r"^(?:[0-9a-f]{1,32}-)?[0-9]{1,16}$",
+        pattern=MIN_REVISION.pattern,
         description="Wait up to 2 s until this revision (`n` or `epoch-n`) is here",
     ),
 ]
@@ -77,6 +78,10 @@ class Access:
     head: int
     epoch: str
     scopes: Scopes
+    rights: int = 0
+    """The workspace's count of what changed for callers without a revision."""
+    lasts: float | None = None
+    """Seconds until an API key ends, by the database's clock; None: it does not."""
 
     @property
     def is_operator(self) -> bool:
@@ -200,10 +205,13 @@ def _access_of_key(session: Session, *, digest: str) -> Access:
     if not scopes.admits(context.current().address):
         raise AddressNotAllowed
     recorder.used(key.id)
-    return _access(row, Caller(username=f"key:{key.name}", key_id=key.id), KEY_ROLE, scopes)
+    caller = Caller(username=f"key:{key.name}", key_id=key.id)
+    return _access(row, caller, KEY_ROLE, scopes, None if row.lasts is None else float(row.lasts))
 
 
-def _access(row: AnyRow, caller: Caller, role: str, scopes: Scopes) -> Access:
+def _access(
+    row: AnyRow, caller: Caller, role: str, scopes: Scopes, lasts: float | None = None
+) -> Access:
     return Access(
         caller=caller,
         workspace_id=row.workspace_id,
@@ -213,6 +221,8 @@ def _access(row: AnyRow, caller: Caller, role: str, scopes: Scopes) -> Access:
         head=row.revision,
         epoch=row.epoch,
         scopes=scopes,
+        rights=row.rights,
+        lasts=lasts,
     )
 
 

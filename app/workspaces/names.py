@@ -73,5 +73,17 @@ class Level:
         """Return the service's name on the wire."""
         return self.service or GLOBAL
 
+    def wider(self) -> tuple["Level", ...]:
+        """Return the levels that reach it, the widest first, itself last."""
+        both = (Level(None, None), Level(None, self.environment), Level(self.service, None), self)
+        return tuple(dict.fromkeys(both))
+
+    @property
+    def reach(self) -> str:
+        """Return in words how wide it reaches."""
+        if self.service is None:
+            return "global" if self.environment is None else "environment"
+        return "service" if self.environment is None else "service in environment"
+
     def __str__(self) -> str:
         return f"{self.name}@{self.environment}" if self.environment else self.name

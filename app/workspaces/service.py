@@ -89,6 +89,7 @@ def update_workspace(session: Session, *, access: Access, change: WorkspaceUpdat
         workspace.name = change.name
     if session.is_modified(workspace):
         session.flush()
+        crud.count_rights(session, workspace_id=workspace.id)
         detail = {"slug": workspace.slug, "before": before, "name": workspace.name}
         _record(session, access.caller, workspace.id, "update", "workspace", workspace.id, **detail)
     return workspace

@@ -14,7 +14,7 @@ from sqlalchemy import select, text, update
 from app.auth import tokens
 from app.core import db
 from app.core.settings import get_settings
-from app.main import create_app
+from app.main import create_server
 from app.models import LoginSession, LoginThrottle
 from tests.client import PASSWORD, Person, assert_problem, login, register
 from tests.conftest import environment
@@ -262,7 +262,7 @@ def test_a_block_outlives_the_application(client: TestClient, ada: Person):
     with db.transaction() as session:
         soon = text("now() + interval '60 seconds'")
         session.execute(update(LoginThrottle).values(blocked_until=soon))
-    with TestClient(create_app()) as fresh:
+    with TestClient(create_server()) as fresh:
         assert_problem(try_login(fresh, "ada", PASSWORD), 429, "too_many_logins")
 
 
@@ -454,7 +454,7 @@ def test_keys_can_be_rotated(client: TestClient, ada: Person, database: str, tmp
             SECRET_KEY=f"{OTHER_KEY},{KEY}",
             ENCRYPTION_KEY=KEY,
         ),
-        TestClient(create_app()) as rotated,
+        TestClient(create_server()) as rotated,
     ):
         assert with_token(rotated, ada.token).json()["username"] == "ada"
         fresh = login(rotated, "ada").token

@@ -22,6 +22,7 @@ READ = frozenset({"read"})
 WRITE = frozenset({"write"})
 CHANGE = READ | WRITE  # writes that depend on what is there
 ADMIN = frozenset({"admin"})
+METRICS = frozenset({"metrics"})
 MEMBERS = frozenset({"admin", "publish", "read", "read_secrets", "write"})  # all that roles give
 RESTORE = CHANGE | ADMIN | {"publish"}
 
@@ -101,6 +102,7 @@ LINES = (
     Line("GET", "/api/v1/health", OPEN),
     Line("GET", "/api/v1/health/live", OPEN),
     Line("GET", "/api/v1/health/ready", OPEN),
+    Line("GET", "/metrics", METRICS),  # and this machine
     # accounts
     Line("POST", "/auth/register", ARRIVAL, body=NEWCOMER),
     Line("POST", "/auth/login", OPEN, form=USER),
@@ -351,6 +353,15 @@ LINES = (
         publishes=True,
     ),
     Line("POST", "/api/v1/config/{config_id}/rotate", WRITE, LEVEL, uses="rotated"),
+    # instances
+    Line(
+        "POST",
+        "/api/v1/instances/report",
+        READ,
+        LEVEL,
+        body={**AT, "instance_id": "{fresh}", "revision": 1, "version": "v", "status": "applied"},
+    ),
+    Line("GET", "/api/v1/instances", READ, MANY),
     # workspaces
     Line("GET", "/api/v1/workspaces", READ),
     Line("POST", "/api/v1/workspaces", LOGIN, body={"slug": "{fresh}"}),

@@ -10,7 +10,7 @@ from app.background import sweep
 from app.core import db
 from app.core.settings import get_settings
 from app.launcher import commands
-from app.main import create_app
+from app.main import create_server
 from app.secrets import disposal_crud, reads, rotation
 from app.secrets.keyring import get_keyring
 from tests.client import Person, assert_problem, login
@@ -331,7 +331,7 @@ def test_vault_holds_the_key(settings, database: str, tmp_path):
             VAULT_TRANSIT_KEY=transit.key,
             VAULT_TRANSIT_MOUNT=transit.mount,
         ),
-        TestClient(create_app(), raise_server_exceptions=False) as client,
+        TestClient(create_server(), raise_server_exceptions=False) as client,
     ):
         from tests.client import register  # noqa: PLC0415
 

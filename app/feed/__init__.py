@@ -1,0 +1,1 @@
+"""What was committed, per workspace and in order: one feed a process (ADR 13)."""

@@ -1,0 +1,92 @@
+"""Commits as the feed has them, and what they reach (no SQL, no HTTP)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from app.workspaces.names import GLOBAL, Level
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a commit did to one thing. `level` is how wide that reaches."""
+
+    action: str
+    resource_type: str
+    resource_id: str
+    level: Level
+    key: str | None
+    version: int | None
+
+    def reaches(self, level: Level) -> bool:
+        """Say whether a service sees it at a level."""
+        own = self.level
+        return own.service in {None, level.service} and own.environment in {None, level.environment}
+
+    def members(self) -> dict[str, Any]:
+        """Return the change as the wire has it."""
+        return {
+            "action": self.action,
+            "resource_type": self.resource_type,
+            "resource_id": self.resource_id,
+            "level": self.level.reach,
+            "service": self.level.name,
+            "environment": self.level.environment,
+            **({"key": self.key} if self.key is not None else {}),
+            **({"version": self.version} if self.version is not None else {}),
+        }
+
+
+@dataclass(slots=True)
+class Commit:
+    """One revision of a workspace and what it changed; written out once a choice of changes."""
+
+    revision: int
+    at: datetime
+    actor: str
+    message: str | None
+    changes: tuple[Change, ...]
+    _texts: dict[tuple[int, ...], bytes] = field(default_factory=dict)
+
+    def text(self, chosen: tuple[int, ...]) -> bytes:
+        """Return the commit as JSON with the changes at these places only."""
+        text = self._texts.get(chosen)
+        if text is None:
+            text = self._texts[chosen] = orjson.dumps(
+                {
+                    "revision": self.revision,
+                    "at": self.at,
+                    "actor": self.actor,
+                    "message": self.message,
+                    "changes": [self.changes[place].members() for place in chosen],
+                },
+                option=orjson.OPT_UTC_Z,
+            )
+        return text
+
+
+def collect(rows: Iterable[Any]) -> dict[int, list[Commit]]:
+    """Return commits by workspace from rows of `crud.list_commits`, in their order."""
+    found: dict[int, list[Commit]] = {}
+    changes: list[Change] = []
+    last: tuple[int, int] | None = None
+    for row in rows:
+        if (row.workspace_id, row.revision) != last:
+            last = (row.workspace_id, row.revision)
+            changes = []
+            found.setdefault(row.workspace_id, []).append(
+                Commit(row.revision, row.at, row.actor_name, row.message, ())
+            )
+        if row.action is not None:
+            changes.append(_change(row))
+            found[row.workspace_id][-1].changes = tuple(changes)
+    return found
+
+
+def _change(row: Any) -> Change:
+    service = None if row.service in {None, GLOBAL} else row.service
+    level = Level(service, row.environment)
+    return Change(row.action, row.resource_type, row.resource_id, level, row.key, row.version)

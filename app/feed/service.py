@@ -1,0 +1,305 @@
+"""The change feed of a process: one thread that asks, channels in the event loop that know."""
+
+import asyncio
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from app.core import db, metrics
+from app.core.db import AnyRow
+from app.feed import crud
+from app.feed.channel import BEHIND, CLOSING, NEW_EPOCH, Channel
+from app.feed.commits import Commit, collect
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.5
+"""Heads are asked for this often, whatever notifications come or get lost."""
+FRESH_SECONDS = 2.0
+"""What was confirmed less than this ago is passed on without a word."""
+PATIENCE_SECONDS = 1.0
+ROUND_SECONDS = 1.0
+RETRY_SECONDS = 0.25
+MOST_COMMITS = 500
+"""Revisions of a workspace that one round takes; a channel further behind is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one look at the database found: everything before `began` is in it."""
+
+    began: float
+    epoch: str
+    heads: Sequence[AnyRow]
+    commits: Mapping[int, Sequence[Commit]]
+
+
+class Feed:
+    """Follow workspaces: ordered, complete, and known to be fresh or known not to be.
+
+    `channels` and what hangs on them belong to the event loop; `committed` may be called from
+    any thread.
+    """
+
+    def __init__(self) -> None:
+        self.channels: dict[int, Channel] = {}
+        self.epoch: str | None = None
+        self.away = False
+        """The database did not answer the last time it was asked."""
+        self._rounds: list[asyncio.Future[None]] = []
+        self._lock = threading.Lock()
+        self._marked: set[int] = set()
+        self._last_mark = 0.0
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._applied = threading.Event()
+        self._near, self._far = socket.socketpair()
+        self._near.setblocking(False)
+        self._far.setblocking(False)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self) -> None:
+        """Begin, in the event loop that the channels shall live in; it asks when first needed."""
+        self._loop = asyncio.get_running_loop()
+
+    async def close(self) -> None:
+        """End the thread and all channels."""
+        self._stopping = True
+        self.wake()
+        self._applied.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, 5)
+        for channel in (*self.channels.values(),):
+            channel.end(CLOSING)
+        self.channels.clear()
+        self._near.close()
+        self._far.close()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._stopping:
+                self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+                self._thread.start()
+
+    def wake(self) -> None:
+        """Have the database asked at once."""
+        with suppress(OSError):
+            self._far.send(b"!")
+
+    def committed(self, session: Session) -> None:
+        """Note that this process committed something, before its answer leaves."""
+        access = session.info.get("access")
+        if access is None:
+            return
+        with self._lock:
+            now = self._last_mark = time.monotonic()
+            self._marked.add(access.workspace_id)
+            channel = self.channels.get(access.workspace_id)
+            if channel is not None:
+                channel.marked_at = now
+                channel.fresh_until = 0.0
+        self._start()
+        self.wake()
+
+    def follow(
+        self, workspace_id: int, *, head: int, rights: int, epoch: str, asked_at: float
+    ) -> Channel | None:
+        """Return the channel of a workspace, of which the caller has just read this.
+
+        `asked_at`: the `time.monotonic()` before that. None while the epoch is changing.
+        """
+        if self.epoch is None:
+            self.epoch = epoch
+        elif self.epoch != epoch:
+            self.wake()
+            return None
+        channel = self.channels.get(workspace_id)
+        if channel is None:
+            channel = Channel(workspace_id, head=head, rights=rights)
+            channel.confirmed_at = asked_at
+            with self._lock:
+                self.channels[workspace_id] = channel
+                if self._last_mark < asked_at:
+                    channel.fresh_until = asked_at + FRESH_SECONDS
+            self._start()
+        return channel
+
+    async def freshen(self, channel: Channel) -> float | None:
+        """Wait for what was committed before now; return None, or seconds by which it is stale.
+
+        Within a second; at once while the database is known to be away.
+        """
+        end = time.monotonic() + PATIENCE_SECONDS
+        while (now := time.monotonic()) >= channel.fresh_until:
+            if channel.ended or self.away or now >= end:
+                return now - channel.confirmed_at
+            self._start()
+            self.wake()
+            await self._round(end - now)
+        return None
+
+    async def reach(self, channel: Channel, revision: int, *, seconds: float) -> bool:
+        """Wait until a revision is here; say whether it is."""
+        if channel.head >= revision:
+            return True
+        future = asyncio.get_running_loop().create_future()
+        channel.waiting.append((revision, future))
+        self.wake()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await future
+        return channel.head >= revision and not channel.ended
+
+    async def _round(self, seconds: float) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._rounds.append(future)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await future
+
+    # In the thread:
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                with db.lone_connection() as connection:
+                    crud.listen(connection)
+                    self._follow(connection)
+            except Exception as error:  # noqa: BLE001  (whatever it is, this thread goes on)
+                if self._stopping:
+                    return
+                log.warning("feed.interrupted", error=type(error).__name__)
+                self._tell(self._lost)
+                time.sleep(RETRY_SECONDS)
+
+    def _follow(self, connection: Connection) -> None:
+        """Look at the database whenever there is a reason to, until it does not answer."""
+        raw: Any = connection.connection.driver_connection
+        own = raw.info.backend_pid
+        while not self._stopping:
+            with self._lock:
+                marked, self._marked = self._marked, set()
+            db.deadline.set(time.monotonic() + ROUND_SECONDS)
+            self._look()
+            if marked:
+                crud.notify(connection, workspace_ids=marked)
+            self._await(raw, own)
+
+    def _await(self, raw: Any, own: int) -> None:
+        """Sleep until somebody calls, another process commits in a workspace here, or it is time.
+
+        Notifications about other workspaces do not end the sleep.
+        """
+        end = time.monotonic() + POLL_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            ready, _, _ = select.select([raw, self._near], [], [], left)
+            if self._near in ready:
+                with suppress(BlockingIOError):
+                    self._near.recv(4096)
+                return
+            if raw in ready:
+                raw.poll()
+                told = [note for note in raw.notifies if note.pid != own]
+                raw.notifies.clear()
+                ids = {int(part) for note in told for part in note.payload.split(",") if part}
+                if ids & self.channels.keys():
+                    return
+
+    def _look(self) -> None:
+        """Take one round to the channels."""
+        began = time.monotonic()
+        known = {channel.workspace_id: channel.head for channel in list(self.channels.values())}
+        heads = self._heads(known)
+        ranges = {
+            row.workspace_id: (known[row.workspace_id], row.revision)
+            for row in heads
+            if row.workspace_id is not None and row.revision > known[row.workspace_id]
+        }
+        commits = (
+            collect(
+                db.read(
+                    lambda session: crud.list_commits(session, ranges=ranges, limit=MOST_COMMITS)
+                )
+            )
+            if ranges
+            else {}
+        )
+        self._applied.clear()
+        self._tell(self._apply, Round(began, heads[0].epoch, heads, commits))
+        self._applied.wait(5)
+
+    def _heads(self, known: Mapping[int, int]) -> Sequence[AnyRow]:
+        """Return the heads; where one went back, history was rewritten: begin a new epoch."""
+        heads = db.read(lambda session: crud.list_heads(session, workspace_ids=[*known]))
+        back = [row for row in heads if row.workspace_id and row.revision < known[row.workspace_id]]
+        if not back or heads[0].epoch != self.epoch:
+            return heads
+        log.error("feed.head_went_back", workspaces=len(back), epoch=heads[0].epoch)
+        with db.transaction() as session:
+            crud.begin_epoch(session, after=heads[0].epoch, reason="head went back")
+        return db.read(lambda session: crud.list_heads(session, workspace_ids=[*known]))
+
+    def _tell(self, function: Callable[..., None], *values: object) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(function, *values)
+
+    # In the event loop:
+
+    def _apply(self, found: Round) -> None:
+        try:
+            if self.epoch not in {None, found.epoch}:
+                self._end_epoch(found.epoch)
+                return
+            self.epoch = found.epoch
+            metrics.feed_confirmed()
+            for row in found.heads:
+                channel = self.channels.get(row.workspace_id)
+                if channel is not None:
+                    self._bring(channel, row, found)
+        finally:
+            self.away = False
+            self._applied.set()
+            self._done()
+
+    def _bring(self, channel: Channel, row: AnyRow, found: Round) -> None:
+        channel.change_rights(row.rights)
+        commits = found.commits.get(row.workspace_id, ())
+        if len(commits) != row.revision - channel.head:
+            self._drop(channel, BEHIND)
+            return
+        channel.advance(commits)
+        metrics.feed_commits.count += len(commits)
+        with self._lock:
+            channel.confirmed_at = found.began
+            if channel.marked_at <= found.began:
+                channel.fresh_until = found.began + FRESH_SECONDS
+
+    def _drop(self, channel: Channel, reason: str) -> None:
+        del self.channels[channel.workspace_id]
+        channel.end(reason)
+
+    def _end_epoch(self, epoch: str) -> None:
+        log.warning("feed.new_epoch", epoch=epoch)
+        self.epoch = epoch
+        for channel in (*self.channels.values(),):
+            self._drop(channel, NEW_EPOCH)
+
+    def _lost(self) -> None:
+        self.away = True
+        self._done()
+
+    def _done(self) -> None:
+        rounds, self._rounds = self._rounds, []
+        for future in rounds:
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,231 @@
+"""All streams of a process: they join hubs, are kept alive, looked after, and ended in time."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.auth.deps import KeyDigest
+from app.core import context, db
+from app.core.errors import AppError
+from app.core.settings import get_settings
+from app.feed.channel import BEHIND, CLOSING
+from app.feed.commits import Commit
+from app.feed.service import Feed
+from app.realtime import crud, service, socket, stream
+from app.realtime.hub import REFUSED, Hub, Listener
+from app.realtime.service import Opening
+from app.serving.service import NotServed, Serving
+
+log = structlog.get_logger()
+
+STREAM, SOCKET = "/api/v1/stream", "/api/v1/ws"
+HEARTBEAT_SECONDS = 15.0
+CHECK_SECONDS = 0.7
+PAGE = 100
+SLICES = 30
+"""Heartbeats are sent to a thirtieth of the streams at a time."""
+SELF = context.RequestContext(request_id="streams")
+
+
+class Live:
+    """The live routes, before the framework: it says who may open a stream, this runs them."""
+
+    def __init__(self, app: ASGIApp, feed: Feed, serving: Serving) -> None:
+        self.app = app
+        self.feed = feed
+        self.serving = serving
+        self.hubs: dict[int, Hub] = {}
+        self.is_closing = False
+        self._most = get_settings().max_listeners
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Begin to look after streams."""
+        self._tasks = [
+            asyncio.create_task(self._keep_alive()),
+            asyncio.create_task(self._look_after()),
+        ]
+
+    def end(self) -> None:
+        """End all streams, for the server is about to stop."""
+        self.is_closing = True
+        for listener in self.listeners():
+            listener.end(CLOSING)
+
+    def close(self) -> None:
+        """End everything."""
+        self.end()
+        for task in self._tasks:
+            task.cancel()
+
+    def listeners(self) -> list[Listener]:
+        """Return all listeners."""
+        return [listener for hub in self.hubs.values() for listener in hub.listeners]
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether no more listeners fit in."""
+        return sum(len(hub.listeners) for hub in self.hubs.values()) >= self._most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] == "websocket" and scope["path"] == SOCKET:
+            await socket.run(self, scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].rstrip("/") == STREAM:
+            await self._stream(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the framework decide; if it leaves an opening, run the stream in its stead."""
+        request_id = b""
+
+        async def send_refusal(message: Message) -> None:
+            nonlocal request_id
+            if "opening" not in scope:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                request_id = dict(message["headers"]).get(b"x-request-id", b"")
+
+        scope["live"] = self
+        await self.app(scope, receive, send_refusal)
+        opening: Opening | None = scope.pop("opening", None)
+        scope.pop("live", None)
+        if opening is None:
+            return
+        listener = Listener(
+            opening.access,
+            opening.credential,
+            opening.interest,
+            transport="sse",
+            write=stream.write,
+            address=(scope.get("client") or (None,))[0],
+        )
+        try:
+            running = asyncio.create_task(self.join(opening, listener))
+            await stream.run(scope, receive, send, listener, request_id)
+            await running
+        finally:
+            self.leave(listener)
+
+    async def join(self, opening: Opening, listener: Listener, *, hello: bool = True) -> None:
+        """Put a listener among those of its workspace, after what it has missed."""
+        try:
+            await self._join(opening, listener, hello=hello)
+        except (NotServed, SQLAlchemyError, OSError):
+            listener.end(BEHIND)
+
+    async def _join(self, opening: Opening, listener: Listener, *, hello: bool) -> None:
+        access = opening.access
+        channel = self.feed.follow(
+            access.workspace_id,
+            head=access.head,
+            rights=access.rights,
+            epoch=access.epoch,
+            asked_at=time.monotonic(),
+        )
+        if channel is None or self.is_closing:
+            listener.end(CLOSING if self.is_closing else BEHIND)
+            return
+        if not await self.feed.reach(channel, access.head, seconds=2.0):
+            raise NotServed
+        after = access.head if opening.since is None else opening.since
+        if hello:
+            listener.push(stream.hello(access.epoch, channel.head, since=after))
+        while (missed := channel.since(after)) is None or len(missed) > PAGE:
+            page = missed or await self._load(access.workspace_id, after, channel.head)
+            if not page or channel.ended:
+                raise NotServed
+            self._give(listener, page[:PAGE])
+            after = page[:PAGE][-1].revision
+            await listener.drained()
+        self._give(listener, missed)
+        hub = self.hubs.get(access.workspace_id)
+        if hub is None or hub.channel is not channel:
+            hub = self.hubs[access.workspace_id] = Hub(channel, lambda: self.feed.epoch)
+        if channel.ended:
+            listener.end(BEHIND)
+        elif listener.ended is None:
+            hub.add(listener)
+
+    def _give(self, listener: Listener, commits: Sequence[Commit]) -> None:
+        for commit in commits:
+            chosen = listener.interest.chosen(commit)
+            if chosen:
+                listener.push(listener.write(self.feed.epoch, commit, chosen))
+
+    async def _load(self, workspace_id: int, after: int, head: int) -> Sequence[Commit]:
+        return await self.serving.read(
+            lambda: service.load_commits(workspace_id=workspace_id, after=after, head=head), SELF
+        )
+
+    def leave(self, listener: Listener) -> None:
+        """Take a listener out."""
+        workspace_id = listener.access.workspace_id
+        hub = self.hubs.get(workspace_id)
+        if hub is not None:
+            hub.remove(listener)
+            if not hub.listeners:
+                del self.hubs[workspace_id]
+                if hub in hub.channel.followers:
+                    hub.channel.followers.remove(hub)
+
+    async def _keep_alive(self) -> None:
+        """Send a comment to every stream within each heartbeat, a slice at a time."""
+        turn = 0
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS / SLICES)
+            for listener in self.listeners():
+                if id(listener) // 64 % SLICES == turn and listener.transport == "sse":
+                    listener.push(stream.HEARTBEAT)
+            turn = (turn + 1) % SLICES
+
+    async def _look_after(self) -> None:
+        """End, within a second, the streams of those who may not listen any more."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            try:
+                await self._check_people()
+                await self._check_keys()
+            except (SQLAlchemyError, OSError, AppError, NotServed) as error:
+                log.warning("streams.unchecked", error=type(error).__name__)
+
+    async def _check_people(self) -> None:
+        people = [one for one in self.listeners() if one.access.caller.jti is not None]
+        asked = {(one.access.caller.jti or "", one.access.workspace_id) for one in people}
+        if not asked:
+            return
+        good = await self.serving.read(
+            lambda: db.read(lambda session: crud.list_good_logins(session, logins=[*asked])), SELF
+        )
+        for one in people:
+            if (one.access.caller.jti, one.access.workspace_id) not in good:
+                one.end(REFUSED)
+
+    async def _check_keys(self) -> None:
+        """Ask for each key anew where rights have changed, and for those whose time is over."""
+        for hub in (*self.hubs.values(),):
+            for listener in tuple(hub.listeners):
+                is_good = (
+                    listener.access.rights == hub.channel.rights
+                    and time.monotonic() < listener.until
+                )
+                if isinstance(listener.credential, KeyDigest) and not is_good:
+                    await self._check_key(listener, listener.credential.digest, hub)
+
+    async def _check_key(self, listener: Listener, digest: str, hub: Hub) -> None:
+        request = context.RequestContext(request_id="streams", address=listener.address)
+        name = f"stream {digest} {listener.address}".encode()
+        try:
+            grant = await self.serving.grant(name, listener.credential, request)
+        except AppError:
+            listener.end(REFUSED)
+            return
+        if listener in hub.listeners:
+            hub.remove(listener)
+            listener.renew(grant.access)
+            hub.add(listener)

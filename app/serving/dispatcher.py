@@ -1,0 +1,300 @@
+"""The raw ASGI application in front of everything: hot routes from memory, all else passed on."""
+
+import secrets
+import time
+from bisect import bisect_left
+from hashlib import sha256
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.auth.deps import Credential, KeyDigest, credential_of
+from app.core import context, metrics
+from app.core.answers import tags
+from app.core.errors import AppError
+from app.core.http import decorate
+from app.core.problems import problem_of
+from app.core.settings import get_settings
+from app.serving import polling
+from app.serving.calls import FETCH, ITEMS, ROOT, TEMPLATES, Call, Form, preferred_wait, read
+from app.serving.service import Found, Grant, NotServed, Serving, count_reads, may_read
+from app.serving.snapshots import Answer
+from app.serving.spaces import Space
+from app.workspaces.deps import MIN_REVISION_WAIT
+from app.workspaces.errors import RevisionNotReached
+
+PLACES = (ROOT, ITEMS, FETCH)
+MAX_BODY_BYTES = 64 * 1024
+MOST_CALLS = 4096
+WARNING = (b"warning", b'110 - "Response is Stale"')
+BOUNDS = metrics.BOUNDS
+_COUNTS = {
+    (form, status): metrics.hot("POST" if form is Form.FETCH else "GET", TEMPLATES[form], status)
+    for form in Form
+    for status in (200, 304)
+}
+
+
+class Shown:
+    """What a request shows in its headers."""
+
+    __slots__ = ("authorization", "etag", "is_odd", "key", "prefer", "request_id")
+
+    def __init__(self, headers: list[tuple[bytes, bytes]], *, cors: bool) -> None:
+        self.authorization = self.key = self.etag = self.prefer = self.request_id = b""
+        self.is_odd = False
+        for name, value in headers:
+            if name == b"authorization":
+                self.is_odd = self.is_odd or self.authorization != b""
+                self.authorization = value
+            elif name == b"x-api-key":
+                self.is_odd = self.is_odd or self.key != b""
+                self.key = value
+            elif name == b"if-none-match":
+                self.is_odd = self.is_odd or self.etag != b""
+                self.etag = value
+            elif name == b"x-request-id":
+                self.request_id = value
+            elif name == b"prefer":
+                self.prefer = value
+            elif name == b"origin" and cors:
+                self.is_odd = True
+
+    def digest(self) -> bytes:
+        """Return what stands for the credential in memory."""
+        return sha256(self.authorization + b"\n" + self.key).digest()
+
+    def credential(self) -> Credential | None:
+        """Return the credential; raise InvalidToken."""
+        return credential_of(self.authorization.decode("latin-1"), self.key.decode("latin-1"))
+
+
+class Dispatcher:
+    """Answers what it knows. Whatever is unusual, wrong or not there, the framework answers."""
+
+    def __init__(self, app: ASGIApp, serving: Serving) -> None:
+        self.app = app
+        self.serving = serving
+        self._cors = bool(get_settings().cors_origins)
+        self._ids = secrets.token_hex(8)
+        self._number = 0
+        self._calls: dict[tuple[bytes, bytes, bytes], Call] = {}
+        self._hits = metrics.snapshot_reads["hit"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        path: bytes = scope.get("raw_path") or b""
+        if scope["type"] != "http" or not path.startswith(PLACES):
+            await self.app(scope, receive, send)
+            return
+        if scope["method"] == "GET":
+            if not await self._try(scope, send, b""):
+                await self.app(scope, receive, send)
+        elif path == FETCH and scope["method"] == "POST" and _is_json(scope):
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            whole = not message.get("more_body") and len(body) <= MAX_BODY_BYTES
+            if not (whole and await self._try(scope, send, body)):
+                await self.app(scope, _again(message, receive), send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _try(self, scope: Scope, send: Send, body: bytes) -> bool:
+        """Answer from memory if that can be; say whether it was answered."""
+        began = time.monotonic()
+        shown = Shown(scope["headers"], cors=self._cors)
+        grant = self.serving.grants.get(shown.digest())
+        if grant is not None:
+            hit = grant.hits.get((scope["raw_path"], scope["query_string"], body))
+            if (
+                hit is not None
+                and hit.snapshot.is_live
+                and began < grant.space.channel.fresh_until
+                and began < grant.until
+                and grant.rights == grant.space.channel.rights
+                and not shown.prefer
+            ):
+                hit.snapshot.is_used = grant.is_used = True
+                self._hits.count += 1
+                if not hit.count:
+                    self.serving.touched.append(hit)
+                hit.count += 1
+                await self._send(send, shown, grant.space, hit.call, hit.answer, began)
+                return True
+        if shown.is_odd:
+            return False
+        try:
+            return await self._answer(scope, send, shown, body, began)
+        except RevisionNotReached as error:
+            await self._refuse(scope, send, shown, error)
+            return True
+        except (NotServed, AppError, SQLAlchemyError, OSError, TimeoutError):
+            metrics.snapshot_reads["passed_on"].count += 1
+            return False
+
+    async def _answer(
+        self, scope: Scope, send: Send, shown: Shown, body: bytes, began: float
+    ) -> bool:
+        """Answer what is asked for the first time, or anew after a change; say whether it was."""
+        call = self._call(scope, body)
+        if call is None:
+            return False
+        request = self._request(scope, shown)
+        found = await self._find(shown, call, request)
+        wait = call.wait or preferred_wait(shown.prefer)
+        if wait and (known := call.version or shown.etag.decode("latin-1")):
+            changed = await polling.wait(self.serving, found, call, request, known, seconds=wait)
+            if changed:  # rights may have changed meanwhile
+                found = await self._find(shown, call, request)
+        snapshot, space, access = found.snapshot, found.space, found.access
+        if call.form is not Form.STORED and snapshot.reveals(access):
+            return False
+        answer = await self.serving.answer(space, snapshot, call, request)
+        if answer is None:
+            return False
+        if found.grant is not None and not access.scopes.addresses:
+            memo = (scope["raw_path"], scope["query_string"], body)
+            self.serving.remember(found.grant, memo, call, snapshot, answer)
+        count_reads(access, call)
+        await self._send(send, shown, space, call, answer, began, request.request_id, found.stale)
+        return True
+
+    def _call(self, scope: Scope, body: bytes) -> Call | None:
+        memo = (scope["raw_path"], scope["query_string"], body)
+        call = self._calls.get(memo)
+        if call is None and (call := read(scope, body)) is not None:
+            if len(self._calls) >= MOST_CALLS:
+                self._calls.clear()
+            self._calls[memo] = call
+        return call
+
+    async def _find(self, shown: Shown, call: Call, request: context.RequestContext) -> Found:
+        """Return who asks, and the snapshot that is asked for; raise NotServed."""
+        credential = shown.credential()
+        grant: Grant | None = None
+        stale: float | None = None
+        if credential is None or isinstance(credential, KeyDigest):
+            grant = await self._grant(shown.digest(), credential, call, request)
+            stale = await self.serving.feed.freshen(grant.space.channel)
+            if not self.serving.is_good(grant):
+                grant = await self._grant(shown.digest(), credential, call, request)
+            access, space = grant.access, grant.space
+        else:
+            access, space = await self.serving.access(credential, call.workspace, request)
+        if call.least is not None:
+            await self._reach(space, call.least)
+        if not may_read(access, call.level):
+            raise NotServed
+        snapshot = await self.serving.snapshot(space, call.level, request)
+        if snapshot is None:
+            raise NotServed
+        return Found(access, space, snapshot, grant, stale)
+
+    async def _grant(
+        self,
+        digest: bytes,
+        credential: Credential | None,
+        call: Call,
+        request: context.RequestContext,
+    ) -> Grant:
+        grant = await self.serving.grant(digest, credential, request)
+        if call.workspace not in {None, grant.access.slug}:
+            raise NotServed
+        if not grant.access.scopes.admits(request.address):
+            raise NotServed
+        return grant
+
+    async def _reach(self, space: Space, least: tuple[str, int]) -> None:
+        epoch, revision = least
+        if epoch not in {"", self.serving.feed.epoch}:
+            raise NotServed
+        channel = space.channel
+        if not await self.serving.feed.reach(channel, revision, seconds=MIN_REVISION_WAIT):
+            raise NotServed if channel.ended else RevisionNotReached(revision, channel.head)
+
+    async def _refuse(self, scope: Scope, send: Send, shown: Shown, error: AppError) -> None:
+        request = self._request(scope, shown)
+        context.bind(request)
+        answer = problem_of(error)
+        message: Message = {
+            "type": "http.response.start",
+            "status": answer.status_code,
+            "headers": answer.raw_headers,
+        }
+        decorate(message, request.request_id)
+        await send(message)
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def _request(self, scope: Scope, shown: Shown) -> context.RequestContext:
+        client = scope.get("client")
+        return context.RequestContext(
+            request_id=self._request_id(shown), address=client[0] if client else None
+        )
+
+    def _request_id(self, shown: Shown) -> str:
+        if shown.request_id:
+            return context.new_request_id(shown.request_id.decode("latin-1"))
+        self._number += 1
+        return f"{self._ids}{self._number:08x}"
+
+    async def _send(
+        self,
+        send: Send,
+        shown: Shown,
+        space: Space,
+        call: Call,
+        answer: Answer,
+        began: float,
+        request_id: str | None = None,
+        stale: float | None = None,
+    ) -> None:
+        """Send an answer, or 304 to who has it."""
+        etag = shown.etag
+        unchanged = (
+            etag != b""
+            and call.form is not Form.FETCH
+            and (etag == answer.etag or _matches(etag, answer.etag))
+        )
+        status = 304 if unchanged else 200
+        headers = [
+            *(answer.unchanged if unchanged else answer.headers),
+            (b"x-configsync-revision", space.revision_header(self.serving.feed.epoch)),
+            (b"x-request-id", (request_id or self._request_id(shown)).encode()),
+        ]
+        if stale is not None:
+            metrics.snapshot_reads["stale"].count += 1
+            headers += [(b"x-configsync-stale", str(int(stale) + 1).encode()), WARNING]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if unchanged else answer.body})
+        counts = _COUNTS[call.form, status]
+        seconds = time.monotonic() - began
+        counts.count += 1
+        counts.seconds += seconds
+        counts.buckets[bisect_left(BOUNDS, seconds)] += 1
+
+
+def _matches(header: bytes, etag: bytes) -> bool:
+    wanted = tags(header.decode("latin-1")) or ()
+    return "*" in wanted or etag.decode() in (tag.removeprefix("W/") for tag in wanted)
+
+
+def _is_json(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            kind = value.partition(b";")[0].strip().lower()
+            return bool(kind == b"application/json" or kind.endswith(b"+json"))
+    return False
+
+
+def _again(message: Message, receive: Receive) -> Receive:
+    """Return a receive that gives a message once more."""
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return message
+
+    return receive_again

@@ -1,0 +1,321 @@
+"""Who asks and what they get, from memory where it can be: the state behind the hot routes."""
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from app.auth.deps import Credential
+from app.configs.levels import Level
+from app.core import context, db, metrics
+from app.core.db import AnyRow
+from app.core.errors import Busy
+from app.core.settings import get_settings
+from app.feed.service import Feed
+from app.outbox.recorder import recorder
+from app.serving import answers, crud
+from app.serving.calls import Call, Form
+from app.serving.crud import Place
+from app.serving.snapshots import Answer, Snapshot
+from app.serving.spaces import Space
+from app.workspaces.deps import Access, open_access
+from app.workspaces.permissions import Permission
+
+Result = TypeVar("Result")
+
+READ_SECONDS = 4.0
+REACH_SECONDS = 2.0
+MOST_WAITING = 1000
+MOST_GRANTS = 20_000
+MOST_HITS = 4096
+LARGE_BYTES = 64 * 1024
+"""Merging more than this is done beside the event loop."""
+FLUSH_SECONDS = 1.0
+FOREVER = float("inf")
+
+
+class NotServed(Exception):
+    """The framework's route shall answer."""
+
+
+class Hit:
+    """A request that was answered: the next one like it costs a look into a dictionary."""
+
+    __slots__ = ("answer", "call", "count", "grant", "snapshot")
+
+    def __init__(self, call: Call, grant: "Grant", snapshot: Snapshot, answer: Answer) -> None:
+        self.call = call
+        self.grant = grant
+        self.snapshot = snapshot
+        self.answer = answer
+        self.count = 0
+
+
+class Grant:
+    """What a credential is worth, until then: `until` on the monotonic clock, and these rights."""
+
+    __slots__ = ("access", "hits", "is_used", "rights", "space", "until")
+
+    def __init__(self, access: Access, space: Space, *, until: float) -> None:
+        self.access = access
+        self.space = space
+        self.rights = access.rights
+        self.until = until
+        self.is_used = True
+        self.hits: dict[object, Hit] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who asks and what for. `grant` None: a person; `stale`: seconds, None: fresh."""
+
+    access: Access
+    space: Space
+    snapshot: Snapshot
+    grant: Grant | None
+    stale: float | None
+
+
+class Serving:
+    """The grants and spaces of a process. Everything but `_read` happens in the event loop."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.grants: dict[bytes, Grant] = {}
+        self.touched: list[Hit] = []
+        self._spaces: dict[int, Space] = {}
+        self._asking: dict[bytes, asyncio.Future[None]] = {}
+        self.is_closing = False
+        self._waiting = 0
+        self._threads = ThreadPoolExecutor(db.READERS, thread_name_prefix="serving")
+        self._limit = get_settings().snapshot_max_bytes
+        self._flusher: asyncio.Task[None] | None = None
+        self._bytes = 0
+
+    def open(self) -> None:
+        """Begin to pass on what is counted."""
+        self._flusher = asyncio.create_task(self._flush_for_ever())
+        metrics.on_flush(self._measure)
+
+    def end_waiting(self) -> None:
+        """Let long polls answer now, for the server is about to stop."""
+        self.is_closing = True
+        for space in self._spaces.values():
+            for snapshot in space.snapshots.values():
+                snapshot.wake()
+
+    def close(self) -> None:
+        """Pass on what was counted and end the threads."""
+        if self._flusher is not None:
+            self._flusher.cancel()
+        self.flush()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            self.flush()
+            self._tidy()
+
+    def flush(self) -> None:
+        """Tell the audit of the reads since the last time."""
+        touched, self.touched = self.touched, []
+        for hit in touched:
+            count, hit.count = hit.count, 0
+            count_reads(hit.grant.access, hit.call, count)
+
+    def _measure(self) -> None:
+        metrics.set_snapshots(
+            sum(len(one.snapshots) for one in [*self._spaces.values()]), self._bytes
+        )
+
+    def _tidy(self) -> None:
+        """Forget grants that have ended, and when memory is short what nobody asks for."""
+        for digest, grant in [*self.grants.items()]:
+            if grant.space.channel.ended or grant.rights != grant.space.channel.rights:
+                del self.grants[digest]
+        if len(self.grants) > MOST_GRANTS:
+            self.grants = {digest: one for digest, one in self.grants.items() if one.is_used}
+            for grant in self.grants.values():
+                grant.is_used = False
+        self._spaces = {key: one for key, one in self._spaces.items() if not one.channel.ended}
+        self._bytes = sum(one.bytes for one in self._spaces.values())
+        if self._bytes > self._limit:
+            for space in self._spaces.values():
+                space.forget_unused()
+            self._bytes = sum(one.bytes for one in self._spaces.values())
+        if self._bytes > self._limit:
+            for space in self._spaces.values():
+                space.clear()
+
+    async def read(self, work: Callable[[], Result], request: context.RequestContext) -> Result:
+        """Run what reads the database in a thread; raise Busy when too many wait for one."""
+        if self._waiting >= MOST_WAITING:
+            raise Busy("Too many reads are waiting. Try again in a moment.")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, contextvars.copy_context().run, _bounded, work, request
+            )
+        finally:
+            self._waiting -= 1
+
+    async def access(
+        self, credential: Credential | None, slug: str | None, request: context.RequestContext
+    ) -> tuple[Access, Space]:
+        """Ask the database who this is; return the access and the workspace's space.
+
+        The space has seen every commit that the answer has. Raises what `open_access` raises,
+        and NotServed.
+        """
+
+        def ask() -> Access:
+            return db.read(
+                lambda session: open_access(
+                    session, credential=credential, slug=slug, target_user_id=None
+                )
+            )
+
+        asked_at = time.monotonic()
+        access = await self.read(ask, request)
+        channel = self.feed.follow(
+            access.workspace_id,
+            head=access.head,
+            rights=access.rights,
+            epoch=access.epoch,
+            asked_at=asked_at,
+        )
+        if channel is None or not await self.feed.reach(
+            channel, access.head, seconds=REACH_SECONDS
+        ):
+            raise NotServed
+        if channel.rights != access.rights:
+            await self.feed.freshen(channel)
+        space = self._spaces.get(access.workspace_id)
+        if space is None or space.channel is not channel:
+            space = Space(channel, slug=access.slug, owner_id=access.owner_id)
+            self._spaces[access.workspace_id] = space
+        space.slug = access.slug
+        return access, space
+
+    async def grant(
+        self, digest: bytes, credential: Credential | None, request: context.RequestContext
+    ) -> Grant:
+        """Return the grant of an API key (or of nobody); the database is asked once for all."""
+        while True:
+            grant = self.grants.get(digest)
+            if grant is not None and self.is_good(grant):
+                return grant
+            asking = self._asking.get(digest)
+            if asking is None:
+                break
+            await asking
+        future = self._asking[digest] = asyncio.get_running_loop().create_future()
+        try:
+            began = time.monotonic()
+            access, space = await self.access(credential, None, request)
+            until = FOREVER if access.lasts is None else began + access.lasts
+            grant = self.grants[digest] = Grant(access, space, until=until)
+            return grant
+        finally:
+            del self._asking[digest]
+            future.set_result(None)
+
+    def is_good(self, grant: Grant) -> bool:
+        """Say whether nothing has happened that a grant does not know of."""
+        channel = grant.space.channel
+        return (
+            grant.rights == channel.rights and not channel.ended and time.monotonic() < grant.until
+        )
+
+    async def snapshot(
+        self, space: Space, level: Level, request: context.RequestContext
+    ) -> Snapshot | None:
+        """Return the snapshot of a level, None when there is nothing."""
+
+        async def load(
+            space: Space, level: Level, places: tuple[Place, ...]
+        ) -> tuple[AnyRow, Sequence[AnyRow]]:
+            workspace_id = space.channel.workspace_id
+
+            def work() -> tuple[AnyRow, Sequence[AnyRow]]:
+                return db.read(
+                    lambda session: crud.load_levels(
+                        session,
+                        workspace_id=workspace_id,
+                        service=level.service,
+                        environment=level.environment,
+                        places=places,
+                    )
+                )
+
+            metrics.snapshot_reads["load"].count += 1
+            found = await self.read(work, request)
+            await self.feed.reach(space.channel, found[0].head, seconds=REACH_SECONDS)
+            return found
+
+        found = space.snapshots.get(level)
+        if found is None:
+            metrics.snapshot_reads["rebuild"].count += 1
+            found = await space.snapshot(level, load)
+        return found
+
+    async def answer(
+        self, space: Space, snapshot: Snapshot, call: Call, request: context.RequestContext
+    ) -> Answer | None:
+        """Return what everybody may see of a snapshot; None when it does not have that."""
+        answer = snapshot.answers.get(call.part)
+        if answer is not None:
+            return answer
+        if call.form is Form.ITEM:
+            key, at = call.key or "", space.channel.head
+            answer = await self.read(lambda: answers.render_item(snapshot, key, at=at), request)
+        elif snapshot.effective.size > LARGE_BYTES:
+            answer = await self.read(lambda: self._render(space, snapshot, call), request)
+        else:
+            answer = self._render(space, snapshot, call)
+        if answer is not None and snapshot.is_live:
+            space.bytes += snapshot.add(call.part, answer)
+        return answer
+
+    def _render(self, space: Space, snapshot: Snapshot, call: Call) -> Answer | None:
+        return answers.render(snapshot, call, slug=space.slug, owner_id=space.owner_id)
+
+    def remember(
+        self, grant: Grant, request: object, call: Call, snapshot: Snapshot, answer: Answer
+    ) -> None:
+        """Keep what a request asked for and got."""
+        if len(grant.hits) >= MOST_HITS:
+            grant.hits.clear()
+        grant.hits[request] = Hit(call, grant, snapshot, answer)
+
+
+def may_read(access: Access, level: Level) -> bool:
+    """Say whether a caller may read a level."""
+    return access.allows(Permission.READ, level)
+
+
+def count_reads(access: Access, call: Call, count: int = 1) -> None:
+    """Tell the audit of reads by one caller of one thing."""
+    resource = str(call.level)
+    if call.form is Form.ITEM:
+        resource = f"{resource} {call.key}"
+    recorder.count_read(
+        workspace_id=access.workspace_id,
+        actor_id=access.caller.user_id,
+        actor_name=access.caller.username,
+        resource_type="key" if call.form is Form.ITEM else "configuration",
+        resource=resource,
+        count=count,
+    )
+    if access.caller.key_id is not None:
+        recorder.used(access.caller.key_id)
+
+
+def _bounded(work: Callable[[], Result], request: context.RequestContext) -> Result:
+    context.bind(request)
+    db.deadline.set(time.monotonic() + READ_SECONDS)
+    return work()

@@ -1,0 +1,136 @@
+"""What a service gets, rendered once for all who ask, until something that reaches it changes."""
+
+from asyncio import Future
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.configs.levels import Level
+from app.core.answers import JSON
+from app.effective.service import Effective, Part
+from app.secrets.service import shows_secrets
+from app.workspaces.deps import Access
+
+OVERHEAD_BYTES = 2000
+"""About what the objects around the bytes of a snapshot or document take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a rollout puts in the place of a value, for contexts that its compiled rule chooses."""
+
+    path: tuple[str, ...]
+    rule: Callable[[Mapping[str, Any]], bool]
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The document of one level as it is stored, or (content None) deleted."""
+
+    part: Part
+    created_by: int | None
+    updated_at: datetime
+    updated_by: str
+
+    @property
+    def size(self) -> int:
+        """Return about how many bytes it takes."""
+        return len(self.part.content or "") + OVERHEAD_BYTES
+
+
+class Answer:
+    """The body of a 200 with its tag, and the headers that never differ."""
+
+    __slots__ = ("body", "etag", "headers", "unchanged")
+
+    def __init__(self, body: bytes, etag: str) -> None:
+        self.body = body
+        self.etag = etag.encode()
+        always = [
+            (b"etag", self.etag),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cache-control", b"no-store"),
+        ]
+        self.unchanged = always
+        self.headers = [
+            (b"content-type", JSON.encode()),
+            (b"content-length", str(len(body)).encode()),
+            *always,
+        ]
+
+
+class Snapshot:
+    """The config of a service as of now: the documents that reach it, merged when asked for.
+
+    `is_live` until one of them changes.
+    """
+
+    __slots__ = (
+        "_revealed",
+        "_waiting",
+        "answers",
+        "candidates",
+        "document",
+        "effective",
+        "is_live",
+        "is_protected",
+        "is_used",
+        "level",
+        "size",
+    )
+
+    def __init__(
+        self, level: Level, documents: Sequence[Document], *, is_protected: bool | None
+    ) -> None:
+        self.level = level
+        self.document = next((one for one in documents if one.part.level == level), None)
+        self.effective = Effective(level, [one.part for one in documents])
+        self._revealed: Effective | None = None
+        self.is_protected = is_protected
+        self.is_live = True
+        self.is_used = True
+        self.candidates: tuple[Candidate, ...] = ()
+        self.answers: dict[object, Answer] = {}
+        self.size = OVERHEAD_BYTES
+        self._waiting: set[Future[None]] = set()
+
+    def reveals(self, access: Access) -> bool:
+        """Say whether a caller gets plain secrets here."""
+        return self.effective.has_secrets and shows_secrets(
+            access, self.level, is_protected=lambda: self.is_protected is not False
+        )
+
+    def seen_by(self, access: Access) -> Effective:
+        """Return the config whose version and tag are those for a caller."""
+        if not self.reveals(access):
+            return self.effective
+        if self._revealed is None:
+            self._revealed = Effective(self.level, self.effective.parts)
+            self._revealed.reveals = True
+        return self._revealed
+
+    def changed(self, future: Future[None]) -> None:
+        """Have a future done when the snapshot is not live any more."""
+        self._waiting.add(future)
+        future.add_done_callback(self._waiting.discard)
+
+    def end(self) -> None:
+        """Be no answer to anybody any more."""
+        self.is_live = False
+        self.answers.clear()
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake who waits for a change."""
+        for future in (*self._waiting,):
+            if not future.done():
+                future.set_result(None)
+
+    def add(self, form: object, answer: Answer) -> int:
+        """Keep an answer; return the bytes that it takes."""
+        self.answers[form] = answer
+        size = len(answer.body) + OVERHEAD_BYTES
+        self.size += size
+        return size

@@ -1,0 +1,182 @@
+"""The snapshots of one workspace, kept in step with its channel. They live in the event loop."""
+
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from app.configs.levels import Level
+from app.core.db import AnyRow
+from app.effective.service import Part
+from app.feed.channel import Channel
+from app.feed.commits import Change, Commit
+from app.serving.crud import Place
+from app.serving.snapshots import Document, Snapshot
+
+ENVIRONMENT = "environment"
+TRIES = 5
+
+Load = Callable[["Space", Level, tuple[Place, ...]], Awaitable[tuple[AnyRow, Sequence[AnyRow]]]]
+
+
+class Space:
+    """The documents of a workspace that somebody reads, and the snapshots made of them.
+
+    A document stands at the level's key, None where there is none; all are as of the channel's
+    head. Whatever a commit touches is forgotten, and loaded when somebody asks.
+    """
+
+    def __init__(self, channel: Channel, *, slug: str, owner_id: int | None) -> None:
+        self.channel = channel
+        self.slug = slug
+        self.owner_id = owner_id
+        self.documents: dict[Level, Document | None] = {}
+        self.snapshots: dict[Level, Snapshot] = {}
+        self.bytes = 0
+        self._protected: dict[str, bool | None] = {}
+        self._levels: dict[str | None, set[Level]] = {}
+        self._loads: dict[tuple[Level, ...], Future[None]] = {}
+        self._cleared = 0
+        self._named: tuple[int, bytes] = (-1, b"")
+        channel.followers.append(self)
+
+    def revision_header(self, epoch: str | None) -> bytes:
+        """Return the newest revision as `X-ConfigSync-Revision` has it."""
+        head = self.channel.head
+        if self._named[0] != head:
+            self._named = (head, f"{epoch}-{head}".encode())
+        return self._named[1]
+
+    def on_commits(self, commits: Iterable[Commit]) -> None:
+        """Forget what the commits touch."""
+        for commit in commits:
+            for change in commit.changes:
+                if change.resource_type == ENVIRONMENT:
+                    self.clear()
+                else:
+                    self._forget(change.level)
+
+    def on_rights(self) -> None:
+        """Forget everything: names may have changed."""
+        self.clear()
+
+    def on_end(self, _reason: str) -> None:
+        """Forget everything."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all documents and snapshots."""
+        for snapshot in self.snapshots.values():
+            snapshot.end()
+        self.documents.clear()
+        self.snapshots.clear()
+        self._protected.clear()
+        self._levels.clear()
+        self.bytes = 0
+        self._cleared += 1
+
+    def forget_unused(self) -> None:
+        """Forget the snapshots that nobody asked for since the last time, and their documents."""
+        for level in [level for level, one in self.snapshots.items() if not one.is_used]:
+            self._end(level)
+            if level.service is not None:
+                self._take(level)
+                if not self._levels.get(level.service):
+                    self._take(Level(level.service, None))
+        for snapshot in self.snapshots.values():
+            snapshot.is_used = False
+
+    def _forget(self, changed: Level) -> None:
+        self._take(changed)
+        if changed.service is None:
+            reached = [*self.snapshots]
+        else:
+            reached = [*self._levels.get(changed.service, ())]
+        for level in reached:
+            if changed.environment in {None, level.environment}:
+                self._end(level)
+
+    def _end(self, level: Level) -> None:
+        snapshot = self.snapshots.pop(level)
+        self.bytes -= snapshot.size
+        self._levels[level.service].discard(level)
+        if not self._levels[level.service]:
+            del self._levels[level.service]
+        snapshot.end()
+
+    def _take(self, level: Level) -> None:
+        document = self.documents.pop(level, None)
+        if document is not None:
+            self.bytes -= document.size
+
+    async def snapshot(self, level: Level, load: Load) -> Snapshot | None:
+        """Return the snapshot of a level; None when there is nothing, or no such environment.
+
+        Loads what is missing, once however many ask. Raises what the database raises, and
+        TimeoutError when changes keep getting in the way.
+        """
+        for _ in range(TRIES):
+            snapshot = self.snapshots.get(level)
+            if snapshot is not None:
+                return snapshot
+            missing = tuple(one for one in level.wider() if one not in self.documents)
+            name = level.environment
+            if not missing and (name is None or name in self._protected):
+                return self._build(level)
+            await self._once(level, missing or (level,), load)
+        raise TimeoutError
+
+    def _build(self, level: Level) -> Snapshot | None:
+        found = [self.documents[one] for one in level.wider()]
+        documents = [one for one in found if one is not None]
+        protected = self._protected.get(level.environment or "")
+        if level.environment is not None and protected is None:
+            return None
+        if not any(one.part.content is not None for one in documents):
+            return None
+        snapshot = Snapshot(level, documents, is_protected=protected)
+        self.snapshots[level] = snapshot
+        self._levels.setdefault(level.service, set()).add(level)
+        self.bytes += snapshot.size
+        return snapshot
+
+    async def _once(self, level: Level, missing: tuple[Level, ...], load: Load) -> None:
+        running = self._loads.get(missing)
+        if running is not None:
+            await running
+            return
+        future = self._loads[missing] = Future()
+        try:
+            await self._load(level, missing, load)
+        finally:
+            del self._loads[missing]
+            future.set_result(None)
+
+    async def _load(self, level: Level, missing: tuple[Level, ...], load: Load) -> None:
+        places = tuple((one.service is not None, one.environment is not None) for one in missing)
+        cleared = self._cleared
+        head, rows = await load(self, level, places)
+        newer = self.channel.since(head.head)
+        if self.channel.ended or newer is None or cleared != self._cleared:
+            return
+        if any(_touches(change, missing) for commit in newer for change in commit.changes):
+            return
+        if level.environment is not None:
+            self._protected[level.environment] = head.protected
+        found = {document.part.level: document for document in (_document(level, r) for r in rows)}
+        for one in missing:
+            if one not in self.documents:
+                document = self.documents[one] = found.get(one)
+                self.bytes += document.size if document else 0
+
+
+def _touches(change: Change, levels: Sequence[Level]) -> bool:
+    return change.resource_type == ENVIRONMENT or change.level in levels
+
+
+def _document(level: Level, row: Any) -> Document:
+    own = Level(
+        level.service if row.of_service else None,
+        level.environment if row.of_environment else None,
+    )
+    part = Part(own, row.id, row.version, row.revision, row.content, row.checksum)
+    return Document(part, row.created_by, row.at, row.actor_name)
