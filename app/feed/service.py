@@ -28,6 +28,7 @@ FRESH_SECONDS = 2.0
 """What was confirmed less than this ago is passed on without a word."""
 PATIENCE_SECONDS = 1.0
 ROUND_SECONDS = 1.0
+CONNECT_SECONDS = 3.0
 RETRY_SECONDS = 0.25
 MOST_COMMITS = 500
 """Revisions of a workspace that one round takes; a channel further behind is dropped."""
@@ -170,6 +171,7 @@ class Feed:
 
     def _run(self) -> None:
         while not self._stopping:
+            db.deadline.set(time.monotonic() + CONNECT_SECONDS)
             try:
                 with db.lone_connection() as connection:
                     crud.listen(connection)

@@ -25,6 +25,7 @@ from app.workspaces.errors import RevisionNotReached
 
 PLACES = (ROOT, ITEMS, FETCH)
 MAX_BODY_BYTES = 64 * 1024
+MEMO_BYTES = 1024
 MOST_CALLS = 4096
 WARNING = (b"warning", b'110 - "Response is Stale"')
 BOUNDS = metrics.BOUNDS
@@ -152,7 +153,7 @@ class Dispatcher:
         answer = await self.serving.answer(space, snapshot, call, request)
         if answer is None:
             return False
-        if found.grant is not None and not access.scopes.addresses:
+        if found.grant is not None and not access.scopes.addresses and len(body) <= MEMO_BYTES:
             memo = (scope["raw_path"], scope["query_string"], body)
             self.serving.remember(found.grant, memo, call, snapshot, answer)
         count_reads(access, call)
@@ -162,7 +163,10 @@ class Dispatcher:
     def _call(self, scope: Scope, body: bytes) -> Call | None:
         memo = (scope["raw_path"], scope["query_string"], body)
         call = self._calls.get(memo)
-        if call is None and (call := read(scope, body)) is not None:
+        if call is not None:
+            return call
+        call = read(scope, body)
+        if call is not None and len(body) <= MEMO_BYTES:
             if len(self._calls) >= MOST_CALLS:
                 self._calls.clear()
             self._calls[memo] = call

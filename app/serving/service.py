@@ -30,7 +30,7 @@ READ_SECONDS = 4.0
 REACH_SECONDS = 2.0
 MOST_WAITING = 1000
 MOST_GRANTS = 20_000
-MOST_HITS = 4096
+MOST_HITS = 100_000
 LARGE_BYTES = 64 * 1024
 """Merging more than this is done beside the event loop."""
 FLUSH_SECONDS = 1.0
@@ -94,6 +94,7 @@ class Serving:
         self._limit = get_settings().snapshot_max_bytes
         self._flusher: asyncio.Task[None] | None = None
         self._bytes = 0
+        self._hits = 0
 
     def open(self) -> None:
         """Begin to pass on what is counted."""
@@ -148,8 +149,9 @@ class Serving:
                 space.forget_unused()
             self._bytes = sum(one.bytes for one in self._spaces.values())
         if self._bytes > self._limit:
+            share = self._limit / self._bytes
             for space in self._spaces.values():
-                space.clear()
+                space.shrink(int(space.bytes * share))
 
     async def read(self, work: Callable[[], Result], request: context.RequestContext) -> Result:
         """Run what reads the database in a thread; raise Busy when too many wait for one."""
@@ -288,8 +290,11 @@ class Serving:
         self, grant: Grant, request: object, call: Call, snapshot: Snapshot, answer: Answer
     ) -> None:
         """Keep what a request asked for and got."""
-        if len(grant.hits) >= MOST_HITS:
-            grant.hits.clear()
+        self._hits += 1
+        if self._hits > MOST_HITS:
+            self._hits = 1
+            for other in self.grants.values():
+                other.hits.clear()
         grant.hits[request] = Hit(call, grant, snapshot, answer)
 
 

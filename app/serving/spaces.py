@@ -77,13 +77,23 @@ class Space:
     def forget_unused(self) -> None:
         """Forget the snapshots that nobody asked for since the last time, and their documents."""
         for level in [level for level, one in self.snapshots.items() if not one.is_used]:
-            self._end(level)
-            if level.service is not None:
-                self._take(level)
-                if not self._levels.get(level.service):
-                    self._take(Level(level.service, None))
+            self._drop(level)
         for snapshot in self.snapshots.values():
             snapshot.is_used = False
+
+    def shrink(self, size: int) -> None:
+        """Forget the oldest snapshots and their documents until no more than this is left."""
+        for level in [*self.snapshots]:
+            if self.bytes <= size:
+                return
+            self._drop(level)
+
+    def _drop(self, level: Level) -> None:
+        self._end(level)
+        if level.service is not None:
+            self._take(level)
+            if level.service not in self._levels:
+                self._take(Level(level.service, None))
 
     def _forget(self, changed: Level) -> None:
         self._take(changed)
@@ -129,15 +139,23 @@ class Space:
         found = [self.documents[one] for one in level.wider()]
         documents = [one for one in found if one is not None]
         protected = self._protected.get(level.environment or "")
-        if level.environment is not None and protected is None:
-            return None
-        if not any(one.part.content is not None for one in documents):
+        is_known = level.environment is None or protected is not None
+        if not is_known or not any(one.part.content is not None for one in documents):
+            self._forget_absent(level)
             return None
         snapshot = Snapshot(level, documents, is_protected=protected)
         self.snapshots[level] = snapshot
         self._levels.setdefault(level.service, set()).add(level)
         self.bytes += snapshot.size
         return snapshot
+
+    def _forget_absent(self, level: Level) -> None:
+        """Keep nothing of names that mean nothing here: there is no end of them."""
+        for one in level.wider():
+            if one != Level(None, None) and self.documents.get(one) is None:
+                self.documents.pop(one, None)
+        if self._protected.get(level.environment or "") is None:
+            self._protected.pop(level.environment or "", None)
 
     async def _once(self, level: Level, missing: tuple[Level, ...], load: Load) -> None:
         running = self._loads.get(missing)
