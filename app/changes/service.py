@@ -160,6 +160,7 @@ def apply(
     )
     events.mark(session)
     session.info["revision"] = written.revision
+    session.info.setdefault("access", access)
     return Applied(access, pending, written)
 
 

@@ -61,6 +61,11 @@ class Channel:
         self.waiting: list[tuple[int, Future[None]]] = []
         self.ended = False
 
+    def part(self, follower: Follower) -> None:
+        """Tell a follower of nothing any more."""
+        if follower in self.followers:
+            self.followers.remove(follower)
+
     def since(self, revision: int) -> list[Commit] | None:
         """Return the commits after a revision, None if they are not all in memory."""
         if revision >= self.head:

@@ -38,6 +38,7 @@ class Listener:
         "credential",
         "ended",
         "frames",
+        "hub",
         "interest",
         "size",
         "transport",
@@ -64,6 +65,7 @@ class Listener:
         self.frames: deque[bytes] = deque()
         self.size = 0
         self.ended: str | None = None
+        self.hub: Hub | None = None
         self.abort: Callable[[], None] | None = None
         self._future: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -137,6 +139,7 @@ class Hub:
     def add(self, listener: Listener) -> None:
         """Tell a listener of every commit from now on."""
         interest = listener.interest
+        listener.hub = self
         self.listeners.add(listener)
         self._groups.setdefault(interest, set()).add(listener)
         for name in interest.services or (None,):

@@ -91,7 +91,7 @@ class Live:
             elif message["type"] == "http.response.start":
                 request_id = dict(message["headers"]).get(b"x-request-id", b"")
 
-        scope["live"] = self
+        scope["live"], scope["asked_at"] = self, time.monotonic()
         await self.app(scope, receive, send_refusal)
         opening: Opening | None = scope.pop("opening", None)
         scope.pop("live", None)
@@ -126,7 +126,7 @@ class Live:
             head=access.head,
             rights=access.rights,
             epoch=access.epoch,
-            asked_at=time.monotonic(),
+            asked_at=opening.asked_at,
         )
         if channel is None or self.is_closing:
             listener.end(CLOSING if self.is_closing else BEHIND)
@@ -166,13 +166,13 @@ class Live:
     def leave(self, listener: Listener) -> None:
         """Take a listener out."""
         workspace_id = listener.access.workspace_id
-        hub = self.hubs.get(workspace_id)
-        if hub is not None:
-            hub.remove(listener)
-            if not hub.listeners:
-                del self.hubs[workspace_id]
-                if hub in hub.channel.followers:
-                    hub.channel.followers.remove(hub)
+        hub = listener.hub
+        if hub is None:
+            return
+        hub.remove(listener)
+        if not hub.listeners and self.hubs.get(workspace_id) is hub:
+            del self.hubs[workspace_id]
+            hub.channel.part(hub)
 
     async def _keep_alive(self) -> None:
         """Send a comment to every stream within each heartbeat, a slice at a time."""

@@ -70,6 +70,7 @@ def open_stream(
             types=_names(types),
         ),
         service.read_cursor(session, access=access, cursor=last_event_id or since),
+        asked_at=request.scope["asked_at"],
     )
     access.count_read("stream", "*")
     return Response()

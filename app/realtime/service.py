@@ -38,6 +38,8 @@ class Opening:
     credential: Credential | None
     interest: Interest
     since: int | None
+    asked_at: float
+    """The `time.monotonic()` before the access was read."""
 
 
 def create_ticket(session: Session, *, access: Access, credential: Credential | None) -> str:

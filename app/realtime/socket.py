@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -136,6 +137,7 @@ class Connection:
         since = said.get("since")
         if since is not None and not isinstance(since, str):
             raise Invalid("since is a cursor.", loc=("since",))
+        asked_at = time.monotonic()
         access, _ = await self.live.serving.access(self.credential, access.slug, self.request)
         cursor = await self.live.serving.read(
             lambda: db.read(
@@ -143,7 +145,7 @@ class Connection:
             ),
             self.request,
         )
-        opening = Opening(access, self.credential, interest, cursor)
+        opening = Opening(access, self.credential, interest, cursor, asked_at)
         listener = Listener(
             access,
             self.credential,

@@ -13,7 +13,6 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from starlette.routing import Mount, Route
 
 from app.core import db, metrics
 from app.core.settings import get_settings
@@ -141,16 +140,8 @@ class TestOpenReads:
 
 
 def templates(client: TestClient) -> set[str]:
-    """Return the templates of all routes."""
-
-    def walk(routes: list) -> Iterator[str]:
-        for route in routes:
-            if hasattr(route, "original_router"):
-                yield from walk(route.original_router.routes)
-            elif isinstance(route, Route) and not isinstance(route, Mount):
-                yield route.path_format
-
-    return {*walk(client.app.app.routes)}
+    """Return the templates of all documented routes."""
+    return {*client.get("/openapi.json").json()["paths"]}
 
 
 def labels_of(found: Series, label: str) -> set[str]:
@@ -182,7 +173,8 @@ def test_routes_are_templates_and_nobody_is_named(client, ada, scrape):
     assert new("/config/{service_name}/history") == 1
     assert new("/config/{service_name}/history", "DELETE", "405") == 1
     assert new("/api/v1/config/{key}") == 1
-    assert labels_of(after, "route") <= templates(client) | {"other"}
+    fresh = labels_of(after, "route") - labels_of(before, "route")
+    assert fresh <= templates(client) | {"other"}
     text = str(sorted(after, key=str))
     assert [name for name in secretive if re.search(rf"\b{name}\b", text)] == []
 
@@ -193,6 +185,7 @@ def test_unknown_paths_and_methods_make_no_series(client, scrape):
 
     client.get("/nowhere")
     client.request("BREW", "/nowhere")
+    scrape()  # is itself counted, after its answer
     before = scrape()
     for _ in range(50):
         assert client.get(f"/{strange()}/{strange()}").status_code == 404
