@@ -19,7 +19,7 @@ from app.auth import passwords
 from app.auth.deps import ANONYMOUS, Caller
 from app.background.loop import Loop
 from app.background.rotations import Rotations
-from app.core import db, handlers, logs
+from app.core import db, handlers, logs, metrics
 from app.core.errors import AppError
 from app.core.http import RequestMiddleware
 from app.core.openapi import DESCRIPTION, TAGS, use_problem_schemas
@@ -75,6 +75,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         db.forget_callbacks()
+        metrics.forget_callbacks()
         if live is not None:
             live.close()
         serving.close()

@@ -34,7 +34,8 @@ class Settings(BaseSettings):
     )
     database_direct_url: SecretStr | None = Field(
         default=None,
-        description="The same database without a transaction pooler, for migrations",
+        description="The same database without a transaction pooler, for migrations and to hear "
+        "of changes",
     )
     redis_url: SecretStr | None = Field(
         default=None, description="Broker of the workers; none: no Redis, the server does the work"
