@@ -39,6 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
         stack.enter_context(tempfile.TemporaryDirectory(prefix="configsync-", dir=memory()))
     )
     home.chmod(0o755)
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        # Otherwise every process that a test starts compiles all it imports.
+        os.environ["PYTHONPYCACHEPREFIX"] = str(home / "bytecode")
     dsn = stack.enter_context(embedded_postgres(home / "data", say=lambda _: None))
     os.environ["CONFIGSYNC_TEST_DSN"] = dsn
     execute(f"CREATE DATABASE {TEMPLATE}")
