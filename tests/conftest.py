@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(home / "bytecode")
     dsn = stack.enter_context(embedded_postgres(home / "data", say=lambda _: None))
     os.environ["CONFIGSYNC_TEST_DSN"] = dsn
+    execute("ALTER ROLE ALL SET wal_compression = off")  # compressing is most of what a copy costs
     execute(f"CREATE DATABASE {TEMPLATE}")
     with environment(DATABASE_URL=url_of(TEMPLATE)):
         migrate()
