@@ -11,9 +11,12 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import event, make_url
+from starlette.routing import BaseRoute
 
+from app import api
 from app.auth import passwords, tokens
 from app.core import db
 from app.core.settings import Settings, get_settings
@@ -106,6 +109,25 @@ def environment(**variables: str) -> Iterator[None]:
         for name in variables:
             os.environ.pop(name, None)
         os.environ.update(saved)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _routes() -> Iterator[None]:
+    """Let all applications share their routes, which FastAPI works out at the first request."""
+    routes: list[BaseRoute] = []
+    mount = api.mount
+
+    def mount_once(app: FastAPI) -> None:
+        if not routes:
+            own = len(app.router.routes)
+            mount(app)
+            routes.extend(app.router.routes[own:])
+        else:
+            app.router.routes.extend(routes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "mount", mount_once)
+        yield
 
 
 @pytest.fixture
