@@ -164,7 +164,14 @@ def settings(database: str, variables: dict[str, str], tmp_path: Path) -> Iterat
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
+def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords at the least cost; tests of accounts pay the whole."""
+    least = passwords._context.copy(argon2__memory_cost=8, argon2__time_cost=1)
+    monkeypatch.setattr(passwords, "_context", least)
+
+
+@pytest.fixture
+def client(settings: Settings, hashing: None) -> Iterator[TestClient]:
     """Return a client of the whole application, its background thread running."""
     recorder.__init__()
     with TestClient(create_server(), raise_server_exceptions=False) as client:
