@@ -2,11 +2,11 @@
 
 import argparse
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import load, pgbench, profiling, scale, sealed, store, workers
+from bench import hot, live, load, pgbench, profiling, scale, sealed, store, workers
 from bench.load import Load
 from bench.recording import Recording, rehearse
 from bench.store import NONCE, SERVICE, Person
@@ -15,7 +15,8 @@ CONNECTIONS = 8
 PROMISED = 0.35  # of pgbench, for updates
 HTTP = ("get", "update", "versions", "diff")
 SECRETS = "secrets"  # shorter unless named
-NAMES = (*HTTP, "trips", "pgbench", SECRETS)
+HOT, LIVE = "hot", "live"  # shorter, too
+NAMES = (*HTTP, "trips", "pgbench", SECRETS, HOT, LIVE)
 SCALE, ROTATION = ALONE = ("scale", "rotation")  # take minutes: only when named
 
 
@@ -183,12 +184,25 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
+def fast(
+    names: Sequence[str], person: Person, dsn: str, home: Path, arguments: argparse.Namespace
+) -> bool:
+    """Measure the fast path and the live path; say whether their promises hold."""
+    brief, seconds = not arguments.names, arguments.seconds
+    good = True
+    if HOT in names:
+        good = hot.run(person, dsn, home, seconds=seconds, brief=brief)
+    if LIVE in names:
+        good = live.run(person, dsn, seconds=seconds, brief=brief) and good
+    return good
+
+
 def measure_named(arguments: argparse.Namespace) -> bool:
     """Measure what was asked for; say whether all promises hold."""
     names = arguments.names or ([] if arguments.profile else NAMES)
     good = True
     with store.prepared() as (dsn, people, home):
-        recordings = {} if names == [SECRETS] else rehearse(people)
+        recordings = {} if {*names} <= {SECRETS, HOT, LIVE} else rehearse(people)
         if "trips" in names:
             trips(recordings)
         if routes := [name for name in HTTP if name in names]:
@@ -200,6 +214,7 @@ def measure_named(arguments: argparse.Namespace) -> bool:
             brief = not arguments.names
             seconds = arguments.seconds / 2 if brief else arguments.seconds
             good = sealed.fetches(people[0], dsn, seconds=seconds, brief=brief) and good
+        good = fast(names, people[0], dsn, home, arguments) and good
         if arguments.profile:
             profiling.profile_update(people, say)
     return good

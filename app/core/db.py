@@ -49,12 +49,10 @@ def wait_with_deadline(connection: Any) -> None:
         if state == psycopg2.extensions.POLL_OK:
             return
         left = until - time.monotonic()
-        ready = left > 0 and (
-            select.select([connection.fileno()], [], [], left)[0]
-            if state == psycopg2.extensions.POLL_READ
-            else select.select([], [connection.fileno()], [], left)[1]
-        )
-        if not ready:
+        ready = select.poll()  # unlike select.select, with any number of open files
+        reads = state == psycopg2.extensions.POLL_READ
+        ready.register(connection.fileno(), select.POLLIN if reads else select.POLLOUT)
+        if left <= 0 or not ready.poll(left * 1000):
             raise psycopg2.OperationalError("PostgreSQL did not answer in time")
 
 

@@ -58,7 +58,7 @@ class Channel:
         self.fresh_until = self.confirmed_at = self.marked_at = 0.0
         self.commits: deque[Commit] = deque(maxlen=KEPT_COMMITS)
         self.followers: list[Follower] = []
-        self.waiting: list[tuple[int, Future[None]]] = []
+        self.waiting: dict[Future[None], int] = {}
         self.ended = False
 
     def part(self, follower: Follower) -> None:
@@ -83,13 +83,9 @@ class Channel:
         self.head = commits[-1].revision
         for follower in tuple(self.followers):
             _call(follower.on_commits, commits)
-        left = []
-        for revision, future in self.waiting:
-            if revision > self.head:
-                left.append((revision, future))
-            elif not future.done():
+        for future, revision in self.waiting.items():
+            if revision <= self.head and not future.done():
                 future.set_result(None)
-        self.waiting = left
 
     def change_rights(self, rights: int) -> None:
         """Take the new count of rights."""
@@ -105,10 +101,9 @@ class Channel:
         for follower in tuple(self.followers):
             _call(follower.on_end, reason)
         self.followers.clear()
-        for _, future in self.waiting:
+        for future in self.waiting:
             if not future.done():
                 future.set_result(None)
-        self.waiting.clear()
 
 
 def _call(hook: object, *values: object) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -71,18 +72,14 @@ class Commit:
 def collect(rows: Iterable[Any]) -> dict[int, list[Commit]]:
     """Return commits by workspace from rows of `crud.list_commits`, in their order."""
     found: dict[int, list[Commit]] = {}
-    changes: list[Change] = []
-    last: tuple[int, int] | None = None
-    for row in rows:
-        if (row.workspace_id, row.revision) != last:
-            last = (row.workspace_id, row.revision)
-            changes = []
-            found.setdefault(row.workspace_id, []).append(
-                Commit(row.revision, row.at, row.actor_name, row.message, ())
-            )
-        if row.action is not None:
-            changes.append(_change(row))
-            found[row.workspace_id][-1].changes = tuple(changes)
+    for (workspace_id, revision), some in groupby(
+        rows, key=lambda row: (row.workspace_id, row.revision)
+    ):
+        first, *others = some
+        changes = tuple(_change(row) for row in (first, *others) if row.action is not None)
+        found.setdefault(workspace_id, []).append(
+            Commit(revision, first.at, first.actor_name, first.message, changes)
+        )
     return found
 
 

@@ -26,6 +26,8 @@ POLL_SECONDS = 0.5
 """Heads are asked for this often, whatever notifications come or get lost."""
 FRESH_SECONDS = 2.0
 """What was confirmed less than this ago is passed on without a word."""
+TICK_SECONDS, PAUSE_SECONDS = 0.1, 0.2
+"""The event loop looks at the clock this often; when it is so late, the process was stopped."""
 PATIENCE_SECONDS = 1.0
 ROUND_SECONDS = 1.0
 CONNECT_SECONDS = 3.0
@@ -71,6 +73,16 @@ class Feed:
     def open(self) -> None:
         """Begin, in the event loop that the channels shall live in; it asks when first needed."""
         self._loop = asyncio.get_running_loop()
+        self._tick(time.monotonic())
+
+    def _tick(self, before: float) -> None:
+        """Trust nothing after a pause, in which others may have gone on; requests come after."""
+        now = time.monotonic()
+        if now - before > TICK_SECONDS + PAUSE_SECONDS:
+            for channel in self.channels.values():
+                self.doubt(channel)
+        if self._loop is not None and not self._stopping:
+            self._loop.call_later(TICK_SECONDS, self._tick, now)
 
     async def close(self) -> None:
         """End the thread and all channels."""
@@ -110,6 +122,12 @@ class Feed:
                 channel.fresh_until = 0.0
         self._start()
         self.wake()
+
+    def doubt(self, channel: Channel) -> None:
+        """Confirm a channel anew before it counts as fresh again."""
+        with self._lock:
+            channel.marked_at = time.monotonic()
+            channel.fresh_until = 0.0
 
     def follow(
         self, workspace_id: int, *, head: int, rights: int, epoch: str, asked_at: float
@@ -153,11 +171,14 @@ class Feed:
         if channel.head >= revision:
             return True
         future = asyncio.get_running_loop().create_future()
-        channel.waiting.append((revision, future))
+        channel.waiting[future] = revision
         self.wake()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await future
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await future
+        finally:
+            del channel.waiting[future]
         return channel.head >= revision and not channel.ended
 
     async def _round(self, seconds: float) -> None:
@@ -201,14 +222,18 @@ class Feed:
 
         Notifications about other workspaces do not end the sleep.
         """
+        near, connection = self._near.fileno(), raw.fileno()
+        ready = select.poll()  # unlike select.select, with any number of open files
+        for number in (near, connection):
+            ready.register(number, select.POLLIN)
         end = time.monotonic() + POLL_SECONDS
         while (left := end - time.monotonic()) > 0:
-            ready, _, _ = select.select([raw, self._near], [], [], left)
-            if self._near in ready:
+            numbers = {number for number, _ in ready.poll(left * 1000)}
+            if near in numbers:
                 with suppress(BlockingIOError):
                     self._near.recv(4096)
                 return
-            if raw in ready:
+            if connection in numbers:
                 raw.poll()
                 told = [note for note in raw.notifies if note.pid != own]
                 raw.notifies.clear()
@@ -275,7 +300,8 @@ class Feed:
 
     def _bring(self, channel: Channel, row: AnyRow, found: Round) -> None:
         channel.change_rights(row.rights)
-        commits = found.commits.get(row.workspace_id, ())
+        known = channel.head  # newer, if the last round was applied after this one had begun
+        commits = [one for one in found.commits.get(row.workspace_id, ()) if one.revision > known]
         if len(commits) != row.revision - channel.head:
             self._drop(channel, BEHIND)
             return

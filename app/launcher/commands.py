@@ -33,6 +33,8 @@ from app.secrets.keyring import get_keyring
 from app.secrets.rotation import RotationRunning
 
 FIRST_ADMIN = ("admin", "admin@localhost.localdomain")
+MAX_MESSAGE_BYTES = 64 * 1024
+"""Of a WebSocket; a few of them may wait for each connection."""
 
 
 class CommandError(Exception):
@@ -93,6 +95,9 @@ def serve(_: Any = None) -> None:
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_graceful_shutdown=settings.shutdown_grace_s,
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_max_queue=4,
+            ws_per_message_deflate=False,
             ssl_certfile=settings.tls_cert_file,
             ssl_keyfile=settings.tls_key_file,
         )

@@ -19,7 +19,7 @@ MOST_FRAMES = 1000
 MOST_BYTES = 256 * 1024
 """What may wait for one reader; a slower one is cut off and resumes by its cursor."""
 
-SLOW, REFUSED = "slow_reader", "access_lost"
+SLOW, REFUSED, GONE = "slow_reader", "access_lost", "disconnected"
 """Why a stream ends, beside what ends its channel."""
 
 Write = Callable[[str | None, Commit, tuple[int, ...]], bytes]
@@ -80,13 +80,18 @@ class Listener:
         """Have a frame sent; end if too much is waiting already."""
         if self.ended is not None:
             return
-        if len(self.frames) >= MOST_FRAMES or self.size + len(frame) > MOST_BYTES:
+        if not self.takes(len(frame)):
             metrics.listener_cut_off(SLOW)
             self.end(SLOW)
             return
         self.frames.append(frame)
         self.size += len(frame)
         self._wake()
+
+    def takes(self, size: int) -> bool:
+        """Say whether a frame may wait too: one alone always may, or nobody could pass it."""
+        fits = len(self.frames) < MOST_FRAMES and self.size + size <= MOST_BYTES
+        return fits or not self.frames
 
     def end(self, reason: str) -> None:
         """End the stream; a slow reader is not waited for."""

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.deps import KeyDigest
 from app.core import context, db
-from app.core.errors import AppError
+from app.core.errors import AppError, Unavailable
 from app.core.settings import get_settings
 from app.feed.channel import BEHIND, CLOSING
 from app.feed.commits import Commit
@@ -26,6 +26,8 @@ STREAM, SOCKET = "/api/v1/stream", "/api/v1/ws"
 HEARTBEAT_SECONDS = 15.0
 CHECK_SECONDS = 0.7
 PAGE = 100
+AT_ONCE = 16
+"""Keys that are asked for together."""
 SLICES = 30
 """Heartbeats are sent to a thirtieth of the streams at a time."""
 SELF = context.RequestContext(request_id="streams")
@@ -39,6 +41,7 @@ class Live:
         self.feed = feed
         self.serving = serving
         self.hubs: dict[int, Hub] = {}
+        self._all: set[Listener] = set()
         self.is_closing = False
         self._most = get_settings().max_listeners
         self._tasks: list[asyncio.Task[None]] = []
@@ -63,13 +66,13 @@ class Live:
             task.cancel()
 
     def listeners(self) -> list[Listener]:
-        """Return all listeners."""
-        return [listener for hub in self.hubs.values() for listener in hub.listeners]
+        """Return all listeners, also those who are still given what they missed."""
+        return [*self._all]
 
     @property
     def is_full(self) -> bool:
-        """Say whether no more listeners fit in."""
-        return sum(len(hub.listeners) for hub in self.hubs.values()) >= self._most
+        """Say whether no more listeners fit in; from any thread."""
+        return len(self._all) >= self._most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -105,18 +108,28 @@ class Live:
             write=stream.write,
             address=(scope.get("client") or (None,))[0],
         )
+        self.enter(listener)
+        joining = asyncio.create_task(self.join(opening, listener))
         try:
-            running = asyncio.create_task(self.join(opening, listener))
             await stream.run(scope, receive, send, listener, request_id)
-            await running
         finally:
+            joining.cancel()
             self.leave(listener)
+
+    def enter(self, listener: Listener) -> None:
+        """Look after a listener from now on, until `leave`."""
+        self._all.add(listener)
+        if self.is_closing:
+            listener.end(CLOSING)
 
     async def join(self, opening: Opening, listener: Listener, *, hello: bool = True) -> None:
         """Put a listener among those of its workspace, after what it has missed."""
         try:
             await self._join(opening, listener, hello=hello)
-        except (NotServed, SQLAlchemyError, OSError):
+        except (NotServed, AppError, SQLAlchemyError, OSError):
+            listener.end(BEHIND)
+        except Exception:
+            log.exception("streams.join_failed")
             listener.end(BEHIND)
 
     async def _join(self, opening: Opening, listener: Listener, *, hello: bool) -> None:
@@ -128,50 +141,54 @@ class Live:
             epoch=access.epoch,
             asked_at=opening.asked_at,
         )
-        if channel is None or self.is_closing:
-            listener.end(CLOSING if self.is_closing else BEHIND)
-            return
-        if not await self.feed.reach(channel, access.head, seconds=2.0):
+        if channel is None or not await self.feed.reach(channel, access.head, seconds=2.0):
             raise NotServed
         after = access.head if opening.since is None else opening.since
         if hello:
             listener.push(stream.hello(access.epoch, channel.head, since=after))
-        while (missed := channel.since(after)) is None or len(missed) > PAGE:
+        while (missed := channel.since(after)) != [] and listener.ended is None:
             page = missed or await self._load(access.workspace_id, after, channel.head)
             if not page or channel.ended:
                 raise NotServed
-            self._give(listener, page[:PAGE])
-            after = page[:PAGE][-1].revision
-            await listener.drained()
-        self._give(listener, missed)
-        hub = self.hubs.get(access.workspace_id)
-        if hub is None or hub.channel is not channel:
-            hub = self.hubs[access.workspace_id] = Hub(channel, lambda: self.feed.epoch)
+            for commit in page[:PAGE]:
+                await self._give(listener, commit, access.epoch)
+                after = commit.revision
+            await asyncio.sleep(0)
         if channel.ended:
-            listener.end(BEHIND)
-        elif listener.ended is None:
+            raise NotServed
+        if listener.ended is None:
+            hub = self.hubs.get(access.workspace_id)
+            if hub is None or hub.channel is not channel:
+                hub = self.hubs[access.workspace_id] = Hub(channel, lambda: self.feed.epoch)
             hub.add(listener)
 
-    def _give(self, listener: Listener, commits: Sequence[Commit]) -> None:
-        for commit in commits:
-            chosen = listener.interest.chosen(commit)
-            if chosen:
-                listener.push(listener.write(self.feed.epoch, commit, chosen))
+    async def _give(self, listener: Listener, commit: Commit, epoch: str) -> None:
+        """Push what was missed no faster than the listener reads."""
+        chosen = listener.interest.chosen(commit)
+        if chosen:
+            frame = listener.write(epoch, commit, chosen)
+            if not listener.takes(len(frame)):
+                await listener.drained()
+            listener.push(frame)
 
     async def _load(self, workspace_id: int, after: int, head: int) -> Sequence[Commit]:
         return await self.serving.read(
-            lambda: service.load_commits(workspace_id=workspace_id, after=after, head=head), SELF
+            lambda: service.load_commits(
+                workspace_id=workspace_id, after=after, head=head, limit=PAGE
+            ),
+            SELF,
         )
 
     def leave(self, listener: Listener) -> None:
         """Take a listener out."""
-        workspace_id = listener.access.workspace_id
+        self._all.discard(listener)
         hub = listener.hub
         if hub is None:
             return
         hub.remove(listener)
-        if not hub.listeners and self.hubs.get(workspace_id) is hub:
-            del self.hubs[workspace_id]
+        if not hub.listeners:
+            if self.hubs.get(hub.channel.workspace_id) is hub:
+                del self.hubs[hub.channel.workspace_id]
             hub.channel.part(hub)
 
     async def _keep_alive(self) -> None:
@@ -186,8 +203,13 @@ class Live:
 
     async def _look_after(self) -> None:
         """End, within a second, the streams of those who may not listen any more."""
+        ended: set[Listener] = set()
         while True:
             await asyncio.sleep(CHECK_SECONDS)
+            for one in ended & self._all:  # its client does not even read the end
+                if one.abort is not None:
+                    one.abort()
+            ended = {one for one in self._all if one.ended is not None}
             try:
                 await self._check_people()
                 await self._check_keys()
@@ -208,24 +230,34 @@ class Live:
 
     async def _check_keys(self) -> None:
         """Ask for each key anew where rights have changed, and for those whose time is over."""
-        for hub in (*self.hubs.values(),):
-            for listener in tuple(hub.listeners):
-                is_good = (
-                    listener.access.rights == hub.channel.rights
-                    and time.monotonic() < listener.until
-                )
-                if isinstance(listener.credential, KeyDigest) and not is_good:
-                    await self._check_key(listener, listener.credential.digest, hub)
+        suspects = [
+            (one, one.credential.digest)
+            for one in self.listeners()
+            if isinstance(one.credential, KeyDigest) and one.ended is None and self._is_suspect(one)
+        ]
+        for place in range(0, len(suspects), AT_ONCE):
+            some = suspects[place : place + AT_ONCE]
+            await asyncio.gather(*(self._check_key(one, digest) for one, digest in some))
 
-    async def _check_key(self, listener: Listener, digest: str, hub: Hub) -> None:
+    def _is_suspect(self, listener: Listener) -> bool:
+        channel = self.feed.channels.get(listener.access.workspace_id)
+        changed = channel is not None and channel.rights != listener.access.rights
+        return changed or time.monotonic() >= listener.until
+
+    async def _check_key(self, listener: Listener, digest: str) -> None:
         request = context.RequestContext(request_id="streams", address=listener.address)
         name = f"stream {digest} {listener.address}".encode()
         try:
             grant = await self.serving.grant(name, listener.credential, request)
-        except AppError:
+        except AppError as error:
+            if isinstance(error, Unavailable):
+                raise
             listener.end(REFUSED)
             return
-        if listener in hub.listeners:
+        hub = listener.hub
+        if hub is None or listener not in hub.listeners:
+            listener.renew(grant.access)
+        else:
             hub.remove(listener)
             listener.renew(grant.access)
             hub.add(listener)

@@ -24,7 +24,6 @@ from app.workspaces.scopes import covered
 TICKET_SECONDS = 30
 TICKET_BYTES = 24
 TOKEN, KEY = "jti:", "key:"
-PAGE = 500
 TYPES = ("configuration", "key", "environment")
 """What changes by revisions."""
 MOST_NAMES = 1000
@@ -77,7 +76,11 @@ def _text(credential: Credential | None) -> str:
 
 
 def read_interest(
-    access: Access, *, services: Sequence[str], environments: Sequence[str], types: Sequence[str]
+    access: Access,
+    *,
+    services: Sequence[str] = (),
+    environments: Sequence[str] = (),
+    types: Sequence[str] = (),
 ) -> Interest:
     """Return what a caller wants to hear of; raise Invalid, OutsideScope."""
     for place, names, check in (
@@ -131,8 +134,8 @@ def _gone(access: Access, reason: str) -> CursorGone:
     return CursorGone(reason, epoch=access.epoch, head=access.head)
 
 
-def load_commits(*, workspace_id: int, after: int, head: int) -> Sequence[Commit]:
-    """Return the next commits after a revision, some hundreds at most."""
+def load_commits(*, workspace_id: int, after: int, head: int, limit: int) -> Sequence[Commit]:
+    """Return the next commits after a revision."""
     ranges = {workspace_id: (after, head)}
-    rows = db.read(lambda session: feed_crud.list_commits(session, ranges=ranges, limit=PAGE))
+    rows = db.read(lambda session: feed_crud.list_commits(session, ranges=ranges, limit=limit))
     return collect(rows).get(workspace_id, [])

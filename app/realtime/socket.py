@@ -17,11 +17,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.auth.deps import Credential, credential_of
 from app.core import context, db, metrics
-from app.core.errors import AppError, Invalid
+from app.core.errors import AppError, Invalid, Unavailable
 from app.core.settings import get_settings
 from app.feed.commits import Commit
 from app.realtime import service
-from app.realtime.hub import REFUSED, Listener
+from app.realtime.errors import TooManyListeners
+from app.realtime.hub import GONE, REFUSED, Listener
+from app.realtime.interests import Interest
 from app.realtime.service import Opening
 from app.serving.service import NotServed
 from app.workspaces.deps import Access
@@ -30,10 +32,12 @@ from app.workspaces.permissions import Permission
 if TYPE_CHECKING:
     from app.realtime.live import Live
 
-UNAUTHORIZED, TRY_AGAIN, TOO_BIG = 4401, 1013, 1009
+UNAUTHORIZED, TRY_AGAIN, TOO_BIG, NO_TEXT = 4401, 1013, 1009, 1003
 AUTH_SECONDS = 10.0
 MOST_SUBSCRIPTIONS = 100
-MOST_BYTES = 64 * 1024
+MOST_CHARACTERS = 64 * 1024
+MOST_OF_ID = 100
+UNSUBSCRIBED = "unsubscribed"
 
 
 class Subscription:
@@ -63,20 +67,31 @@ class Connection:
         )
         self.access: Access | None = None
         self.credential: Credential | None = None
-        self.subscriptions: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
+        self.subscriptions: dict[str, asyncio.Task[None]] = {}
+        self._guard: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
 
     async def serve(self) -> None:
         """Answer what the client says until it goes."""
         async with asyncio.timeout(AUTH_SECONDS) as patience:
-            while True:
-                text = await self.socket.receive_text()
-                if len(text) > MOST_BYTES:
-                    await self.socket.close(TOO_BIG)
-                    return
-                await self._answer(text)
+            while self.is_open:
                 if self.access is not None:
                     patience.reschedule(None)
+                message = await self.socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                text = message.get("text")
+                if text is None:
+                    raise WebSocketDisconnect(NO_TEXT)
+                if len(text) > MOST_CHARACTERS:
+                    raise WebSocketDisconnect(TOO_BIG)
+                await self._answer(text)
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether neither side has closed."""
+        states = (self.socket.application_state, self.socket.client_state)
+        return states == (WebSocketState.CONNECTED, WebSocketState.CONNECTED)
 
     async def _answer(self, text: str) -> None:
         said: dict[str, Any] = {}
@@ -84,6 +99,10 @@ class Connection:
             found = orjson.loads(text)
             if not isinstance(found, dict):
                 raise Invalid("Send JSON objects with a member op.")
+            if not isinstance(found.get("id"), str | int | None):
+                raise Invalid("id is a text or a number.", loc=("id",))
+            if len(str(found.get("id"))) > MOST_OF_ID:
+                raise Invalid(f"id has {MOST_OF_ID} characters at most.", loc=("id",))
             said = found
             await self._do(said)
         except orjson.JSONDecodeError:
@@ -114,13 +133,46 @@ class Connection:
         else:
             raise Invalid("op is auth, subscribe, unsubscribe or ping.", loc=("op",))
 
-    async def log_in(self, credential: Credential | None, slug: str | None) -> None:
+    async def log_in(self, credential: Credential | None, slug: Any) -> None:
         """Prove who this is; raises what `open_access` raises."""
-        if slug is not None and not isinstance(slug, str):
+        if slug is not None and (not isinstance(slug, str) or "\0" in slug):
             raise Invalid("workspace is a slug.", loc=("workspace",))
+        if self.live.is_full:
+            raise TooManyListeners("This process has as many listeners as it may.")
         access, _ = await self.live.serving.access(credential, slug, self.request)
         access.require(Permission.READ)
         self.access, self.credential = access, credential
+        if self._guard is not None:
+            self._guard.cancel()
+        guard = self._listener(access, service.read_interest(access), None)
+        self._guard = asyncio.create_task(self._guard_connection(guard))
+
+    def _listener(self, access: Access, interest: Interest, subscription_id: Any) -> Listener:
+        listener = Listener(
+            access,
+            self.credential,
+            interest,
+            transport="websocket",
+            write=Subscription(subscription_id),
+            address=self.address,
+        )
+        listener.abort = self.abort
+        return listener
+
+    async def _guard_connection(self, guard: Listener) -> None:
+        """Close the connection when its caller may not listen any more, subscribed or not."""
+        self.live.enter(guard)
+        try:
+            await guard.wait()
+        finally:
+            self.live.leave(guard)
+        await self._close_for(guard)
+
+    async def _close_for(self, listener: Listener) -> None:
+        code = UNAUTHORIZED if listener.ended == REFUSED else TRY_AGAIN
+        if self.is_open:
+            with suppress(RuntimeError, WebSocketDisconnect, OSError):
+                await self.socket.close(code, listener.ended)
 
     async def _subscribe(self, said: dict[str, Any]) -> None:
         if self.access is None:
@@ -130,8 +182,10 @@ class Connection:
         name = str(said.get("id"))
         if name in self.subscriptions:
             raise Invalid("There is a subscription with this id.", loc=("id",))
-        if len(self.subscriptions) >= MOST_SUBSCRIPTIONS or self.live.is_full:
+        if len(self.subscriptions) >= MOST_SUBSCRIPTIONS:
             raise Invalid(f"{MOST_SUBSCRIPTIONS} subscriptions at most.", loc=("id",))
+        if self.live.is_full:
+            raise TooManyListeners("This process has as many listeners as it may.")
         names = {key: _strings(said, key) for key in ("services", "environments", "types")}
         interest = service.read_interest(access, **names)
         since = said.get("since")
@@ -146,21 +200,14 @@ class Connection:
             self.request,
         )
         opening = Opening(access, self.credential, interest, cursor, asked_at)
-        listener = Listener(
-            access,
-            self.credential,
-            interest,
-            transport="websocket",
-            write=Subscription(said.get("id")),
-            address=self.address,
-        )
-        listener.abort = self.abort
+        listener = self._listener(access, interest, said.get("id"))
         after = access.head if cursor is None else cursor
         await self.send({"op": "ok", "id": said.get("id"), "cursor": f"{access.epoch}-{after}"})
-        self.subscriptions[name] = (listener, asyncio.create_task(self._pass_on(opening, listener)))
+        self.subscriptions[name] = asyncio.create_task(self._pass_on(opening, listener))
 
     async def _pass_on(self, opening: Opening, listener: Listener) -> None:
         """Send the frames of one subscription until it ends, and with it the connection."""
+        self.live.enter(listener)
         joining = asyncio.create_task(self.live.join(opening, listener, hello=False))
         sent = metrics.frames_sent["websocket"]
         try:
@@ -171,19 +218,19 @@ class Connection:
                 for frame in frames:
                     sent.count += 1
                     async with self._sending:
-                        await self.socket.send_text(frame[:-1].decode())
-            await joining
+                        await self._send_text(frame[:-1].decode())
+        except WebSocketDisconnect:
+            listener.end(GONE)
         finally:
+            listener.end(UNSUBSCRIBED)
+            joining.cancel()
             self.live.leave(listener)
-            code = UNAUTHORIZED if listener.ended == REFUSED else TRY_AGAIN
-            if listener.ended is not None:
-                with suppress(RuntimeError, WebSocketDisconnect, OSError):
-                    await self.socket.close(code, listener.ended)
+        await self._close_for(listener)
 
     def _leave(self, name: str) -> None:
         found = self.subscriptions.pop(name, None)
         if found is not None:
-            found[1].cancel()
+            found.cancel()
 
     def abort(self) -> None:
         """Drop a connection whose client does not read."""
@@ -195,7 +242,12 @@ class Connection:
     async def send(self, members: dict[str, Any]) -> None:
         """Send one message."""
         async with self._sending:
-            await self.socket.send_text(orjson.dumps(members).decode())
+            await self._send_text(orjson.dumps(members).decode())
+
+    async def _send_text(self, text: str) -> None:
+        if not self.is_open:
+            raise WebSocketDisconnect
+        await self.socket.send_text(text)
 
     async def _refuse(self, said: dict[str, Any], error: AppError) -> None:
         await self.send(
@@ -211,7 +263,7 @@ class Connection:
 
     async def close(self) -> None:
         """End all subscriptions."""
-        tasks = [task for _, task in self.subscriptions.values()]
+        tasks = [*self.subscriptions.values(), *([self._guard] if self._guard else [])]
         for task in tasks:
             task.cancel()
         for task in tasks:
@@ -251,16 +303,16 @@ async def run(live: Live, scope: Scope, receive: Receive, send: Send) -> None:
         if header or shown:
             await connection.log_in(credential_of(header, shown), None)
         await connection.serve()
-    except AppError:
-        code = UNAUTHORIZED
+    except AppError as error:
+        code = TRY_AGAIN if isinstance(error, Unavailable) else UNAUTHORIZED
     except TimeoutError:
         code = UNAUTHORIZED
     except WebSocketDisconnect as gone:
-        code = gone.code if gone.code in {UNAUTHORIZED, TRY_AGAIN} else 1000
-    except (NotServed, SQLAlchemyError, OSError, KeyError):
+        code = gone.code
+    except (NotServed, SQLAlchemyError, OSError):
         code = TRY_AGAIN
     finally:
         await connection.close()
-        if socket.application_state is WebSocketState.CONNECTED:
+        if connection.is_open:
             with suppress(RuntimeError, WebSocketDisconnect, OSError):
                 await socket.close(code)

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.core import metrics
 from app.feed.commits import Commit
-from app.realtime.hub import SLOW, Listener
+from app.realtime.hub import GONE, SLOW, Listener
 from app.realtime.service import Opening
 
 HEADERS = [
@@ -61,12 +61,8 @@ async def run(
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:  # uvicorn's: closing would wait for a reader that never reads
         listener.abort = transport.abort
-    watch = asyncio.ensure_future(receive())
-    while watch.done():  # the end of the request's body
-        if watch.result()["type"] == "http.disconnect":
-            return
-        watch = asyncio.ensure_future(receive())
-    watch.add_done_callback(lambda _: listener.end("disconnected"))
+    watch = asyncio.create_task(_disconnected(receive))
+    watch.add_done_callback(lambda _: listener.end(GONE))
     sent = metrics.frames_sent["sse"]
     try:
         await send(
@@ -80,7 +76,7 @@ async def run(
             sent.count += len(listener.frames)
             await send({"type": "http.response.body", "body": listener.take(), "more_body": True})
             await listener.wait()
-        if not watch.done() and listener.ended != SLOW:
+        if listener.ended not in {GONE, SLOW}:
             last = listener.take() + goodbye(listener.ended)
             await send({"type": "http.response.body", "body": last, "more_body": False})
     except OSError:
@@ -89,3 +85,9 @@ async def run(
         watch.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await watch
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

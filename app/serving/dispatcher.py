@@ -3,15 +3,16 @@
 import secrets
 import time
 from bisect import bisect_left
+from collections.abc import Iterable
 from hashlib import sha256
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.deps import Credential, KeyDigest, credential_of
-from app.core import context, metrics
+from app.core import context, db, metrics
 from app.core.answers import tags
-from app.core.errors import AppError
+from app.core.errors import AppError, Unavailable
 from app.core.http import decorate
 from app.core.problems import problem_of
 from app.core.settings import get_settings
@@ -92,11 +93,11 @@ class Dispatcher:
             if not await self._try(scope, send, b""):
                 await self.app(scope, receive, send)
         elif path == FETCH and scope["method"] == "POST" and _is_json(scope):
-            message = await receive()
-            body: bytes = message.get("body", b"")
-            whole = not message.get("more_body") and len(body) <= MAX_BODY_BYTES
+            messages = await _listen(receive)
+            body = b"".join([message.get("body", b"") for message in messages])
+            whole = messages[-1]["type"] == "http.request" and not messages[-1].get("more_body")
             if not (whole and await self._try(scope, send, body)):
-                await self.app(scope, _again(message, receive), send)
+                await self.app(scope, _again(messages, receive), send)
         else:
             await self.app(scope, receive, send)
 
@@ -104,7 +105,7 @@ class Dispatcher:
         """Answer from memory if that can be; say whether it was answered."""
         began = time.monotonic()
         shown = Shown(scope["headers"], cors=self._cors)
-        grant = self.serving.grants.get(shown.digest())
+        grant = None if shown.is_odd else self.serving.grants.get(shown.digest())
         if grant is not None:
             hit = grant.hits.get((scope["raw_path"], scope["query_string"], body))
             if (
@@ -124,14 +125,20 @@ class Dispatcher:
                 return True
         if shown.is_odd:
             return False
+        refusal: AppError | None = None
         try:
             return await self._answer(scope, send, shown, body, began)
-        except RevisionNotReached as error:
-            await self._refuse(scope, send, shown, error)
-            return True
-        except (NotServed, AppError, SQLAlchemyError, OSError, TimeoutError):
+        except Unavailable as error:
+            refusal = error
+        except SQLAlchemyError as error:
+            refusal = db.unavailable(error)
+        except (NotServed, AppError, OSError, TimeoutError):
+            pass
+        if refusal is None:
             metrics.snapshot_reads["passed_on"].count += 1
             return False
+        await self._refuse(scope, send, shown, refusal, began)
+        return True
 
     async def _answer(
         self, scope: Scope, send: Send, shown: Shown, body: bytes, began: float
@@ -142,19 +149,22 @@ class Dispatcher:
             return False
         request = self._request(scope, shown)
         found = await self._find(shown, call, request)
-        wait = call.wait or preferred_wait(shown.prefer)
-        if wait and (known := call.version or shown.etag.decode("latin-1")):
-            changed = await polling.wait(self.serving, found, call, request, known, seconds=wait)
-            if changed:  # rights may have changed meanwhile
-                found = await self._find(shown, call, request)
+        if wait := call.wait or preferred_wait(shown.prefer):
+            found = await polling.wait(
+                self.serving,
+                found,
+                lambda found: _knows(found, call, shown.etag),
+                lambda: self._find(shown, call, request),
+                seconds=wait,
+            )
         snapshot, space, access = found.snapshot, found.space, found.access
         if call.form is not Form.STORED and snapshot.reveals(access):
             return False
         answer = await self.serving.answer(space, snapshot, call, request)
-        if answer is None:
+        if answer is None or space.channel.ended:
             return False
-        if found.grant is not None and not access.scopes.addresses and len(body) <= MEMO_BYTES:
-            memo = (scope["raw_path"], scope["query_string"], body)
+        memo = (scope["raw_path"], scope["query_string"], body)
+        if found.grant and not access.scopes.addresses and not call.wait and _is_short(memo):
             self.serving.remember(found.grant, memo, call, snapshot, answer)
         count_reads(access, call)
         await self._send(send, shown, space, call, answer, began, request.request_id, found.stale)
@@ -166,7 +176,7 @@ class Dispatcher:
         if call is not None:
             return call
         call = read(scope, body)
-        if call is not None and len(body) <= MEMO_BYTES:
+        if call is not None and _is_short(memo):
             if len(self._calls) >= MOST_CALLS:
                 self._calls.clear()
             self._calls[memo] = call
@@ -185,10 +195,10 @@ class Dispatcher:
             access, space = grant.access, grant.space
         else:
             access, space = await self.serving.access(credential, call.workspace, request)
-        if call.least is not None:
-            await self._reach(space, call.least)
         if not may_read(access, call.level):
             raise NotServed
+        if call.least is not None:
+            await self._reach(space, call.least)
         snapshot = await self.serving.snapshot(space, call.level, request)
         if snapshot is None:
             raise NotServed
@@ -216,7 +226,9 @@ class Dispatcher:
         if not await self.serving.feed.reach(channel, revision, seconds=MIN_REVISION_WAIT):
             raise NotServed if channel.ended else RevisionNotReached(revision, channel.head)
 
-    async def _refuse(self, scope: Scope, send: Send, shown: Shown, error: AppError) -> None:
+    async def _refuse(
+        self, scope: Scope, send: Send, shown: Shown, error: AppError, began: float
+    ) -> None:
         request = self._request(scope, shown)
         context.bind(request)
         answer = problem_of(error)
@@ -228,6 +240,9 @@ class Dispatcher:
         decorate(message, request.request_id)
         await send(message)
         await send({"type": "http.response.body", "body": answer.body})
+        form = _form(scope)
+        counts = metrics.hot(scope["method"], TEMPLATES[form], answer.status_code)
+        counts.add(time.monotonic() - began)
 
     def _request(self, scope: Scope, shown: Shown) -> context.RequestContext:
         client = scope.get("client")
@@ -279,7 +294,33 @@ class Dispatcher:
 
 def _matches(header: bytes, etag: bytes) -> bool:
     wanted = tags(header.decode("latin-1")) or ()
-    return "*" in wanted or etag.decode() in (tag.removeprefix("W/") for tag in wanted)
+    return "*" in wanted or _names(wanted, etag.decode())
+
+
+def _names(wanted: Iterable[str], etag: str) -> bool:
+    return etag in (tag.removeprefix("W/") for tag in wanted)
+
+
+def _knows(found: Found, call: Call, shown: bytes) -> bool:
+    """Say whether a caller who waits has the config that it would get."""
+    seen = found.snapshot.seen_by(found.access)
+    if call.form is Form.FETCH:
+        return seen.version == call.version
+    wanted = tags(shown.decode("latin-1")) or ()
+    return call.form is Form.EFFECTIVE and _names(wanted, seen.etag)
+
+
+def _is_short(memo: tuple[bytes, bytes, bytes]) -> bool:
+    return sum(map(len, memo)) <= MEMO_BYTES
+
+
+def _form(scope: Scope) -> Form:
+    """Return the form of a hot route by its path."""
+    if scope["raw_path"] == FETCH:
+        return Form.FETCH
+    if scope["raw_path"].startswith(ITEMS):
+        return Form.ITEM
+    return Form.STORED if scope["path"] == TEMPLATES[Form.STORED] else Form.EFFECTIVE
 
 
 def _is_json(scope: Scope) -> bool:
@@ -290,15 +331,24 @@ def _is_json(scope: Scope) -> bool:
     return False
 
 
-def _again(message: Message, receive: Receive) -> Receive:
-    """Return a receive that gives a message once more."""
-    given = False
+async def _listen(receive: Receive) -> list[Message]:
+    """Receive a body to its end, or until it is too long for these routes."""
+    messages: list[Message] = []
+    size = 0
+    while True:
+        message = await receive()
+        messages.append(message)
+        size += len(message.get("body", b""))
+        if not message.get("more_body") or size > MAX_BODY_BYTES:
+            return messages
+
+
+def _again(messages: list[Message], receive: Receive) -> Receive:
+    """Return a receive that gives messages once more."""
+    left = iter(messages)
 
     async def receive_again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return message
+        message = next(left, None)
+        return await receive() if message is None else message
 
     return receive_again

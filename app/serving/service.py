@@ -19,6 +19,7 @@ from app.outbox.recorder import recorder
 from app.serving import answers, crud
 from app.serving.calls import Call, Form
 from app.serving.crud import Place
+from app.serving.sharing import shared
 from app.serving.snapshots import Answer, Snapshot
 from app.serving.spaces import Space
 from app.workspaces.deps import Access, open_access
@@ -33,6 +34,8 @@ MOST_GRANTS = 20_000
 MOST_HITS = 100_000
 LARGE_BYTES = 64 * 1024
 """Merging more than this is done beside the event loop."""
+NAME_BYTES = 100
+"""About what one of the keys takes that an answer is kept for."""
 FLUSH_SECONDS = 1.0
 FOREVER = float("inf")
 
@@ -138,6 +141,9 @@ class Serving:
         for digest, grant in [*self.grants.items()]:
             if grant.space.channel.ended or grant.rights != grant.space.channel.rights:
                 del self.grants[digest]
+            elif not all(hit.snapshot.is_live for hit in grant.hits.values()):
+                live = {memo: hit for memo, hit in grant.hits.items() if hit.snapshot.is_live}
+                grant.hits = live
         if len(self.grants) > MOST_GRANTS:
             self.grants = {digest: one for digest, one in self.grants.items() if one.is_used}
             for grant in self.grants.values():
@@ -158,9 +164,10 @@ class Serving:
         if self._waiting >= MOST_WAITING:
             raise Busy("Too many reads are waiting. Try again in a moment.")
         self._waiting += 1
+        end = time.monotonic() + READ_SECONDS
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._threads, contextvars.copy_context().run, _bounded, work, request
+                self._threads, contextvars.copy_context().run, _bounded, work, request, end
             )
         finally:
             self._waiting -= 1
@@ -194,8 +201,11 @@ class Serving:
             channel, access.head, seconds=REACH_SECONDS
         ):
             raise NotServed
-        if channel.rights != access.rights:
+        if channel.rights < access.rights:
+            self.feed.doubt(channel)
             await self.feed.freshen(channel)
+        if channel.rights != access.rights:
+            raise NotServed
         space = self._spaces.get(access.workspace_id)
         if space is None or space.channel is not channel:
             space = Space(channel, slug=access.slug, owner_id=access.owner_id)
@@ -214,17 +224,17 @@ class Serving:
             asking = self._asking.get(digest)
             if asking is None:
                 break
-            await asking
+            await asyncio.shield(asking)
         future = self._asking[digest] = asyncio.get_running_loop().create_future()
         try:
-            began = time.monotonic()
-            access, space = await self.access(credential, None, request)
-            until = FOREVER if access.lasts is None else began + access.lasts
-            grant = self.grants[digest] = Grant(access, space, until=until)
-            return grant
+            with shared(future):
+                began = time.monotonic()
+                access, space = await self.access(credential, None, request)
         finally:
             del self._asking[digest]
-            future.set_result(None)
+        until = FOREVER if access.lasts is None else began + access.lasts
+        grant = self.grants[digest] = Grant(access, space, until=until)
+        return grant
 
     def is_good(self, grant: Grant) -> bool:
         """Say whether nothing has happened that a grant does not know of."""
@@ -280,7 +290,7 @@ class Serving:
         else:
             answer = self._render(space, snapshot, call)
         if answer is not None and snapshot.is_live:
-            space.bytes += snapshot.add(call.part, answer)
+            space.bytes += snapshot.add(call.part, answer, len(call.names or ()) * NAME_BYTES)
         return answer
 
     def _render(self, space: Space, snapshot: Snapshot, call: Call) -> Answer | None:
@@ -320,7 +330,9 @@ def count_reads(access: Access, call: Call, count: int = 1) -> None:
         recorder.used(access.caller.key_id)
 
 
-def _bounded(work: Callable[[], Result], request: context.RequestContext) -> Result:
+def _bounded(work: Callable[[], Result], request: context.RequestContext, end: float) -> Result:
+    if time.monotonic() >= end:
+        raise Busy("Reads have waited too long for the database. Try again in a moment.")
     context.bind(request)
-    db.deadline.set(time.monotonic() + READ_SECONDS)
+    db.deadline.set(end)
     return work()

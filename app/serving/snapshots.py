@@ -128,9 +128,9 @@ class Snapshot:
             if not future.done():
                 future.set_result(None)
 
-    def add(self, form: object, answer: Answer) -> int:
-        """Keep an answer; return the bytes that it takes."""
+    def add(self, form: object, answer: Answer, more: int = 0) -> int:
+        """Keep an answer; return the bytes that it takes, with so many for its form."""
         self.answers[form] = answer
-        size = len(answer.body) + OVERHEAD_BYTES
+        size = len(answer.body) + OVERHEAD_BYTES + more
         self.size += size
         return size

@@ -1,6 +1,6 @@
 """The snapshots of one workspace, kept in step with its channel. They live in the event loop."""
 
-from asyncio import Future
+from asyncio import Future, shield
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,10 +10,13 @@ from app.effective.service import Part
 from app.feed.channel import Channel
 from app.feed.commits import Change, Commit
 from app.serving.crud import Place
+from app.serving.sharing import shared
 from app.serving.snapshots import Document, Snapshot
 
 ENVIRONMENT = "environment"
 TRIES = 5
+ABSENT_BYTES = 500
+"""About what it takes to know that a level has no document."""
 
 Load = Callable[["Space", Level, tuple[Place, ...]], Awaitable[tuple[AnyRow, Sequence[AnyRow]]]]
 
@@ -49,6 +52,8 @@ class Space:
     def on_commits(self, commits: Iterable[Commit]) -> None:
         """Forget what the commits touch."""
         for commit in commits:
+            if not commit.changes:  # whatever they were, they are not kept any more
+                self.clear()
             for change in commit.changes:
                 if change.resource_type == ENVIRONMENT:
                     self.clear()
@@ -80,6 +85,11 @@ class Space:
             self._drop(level)
         for snapshot in self.snapshots.values():
             snapshot.is_used = False
+        needed = {wider for level in self.snapshots for wider in level.wider()}
+        for level in self.documents.keys() - needed:
+            self._take(level)
+        places = {level.environment for level in self.snapshots}
+        self._protected = {name: one for name, one in self._protected.items() if name in places}
 
     def shrink(self, size: int) -> None:
         """Forget the oldest snapshots and their documents until no more than this is left."""
@@ -114,9 +124,8 @@ class Space:
         snapshot.end()
 
     def _take(self, level: Level) -> None:
-        document = self.documents.pop(level, None)
-        if document is not None:
-            self.bytes -= document.size
+        if level in self.documents:
+            self.bytes -= _size(self.documents.pop(level))
 
     async def snapshot(self, level: Level, load: Load) -> Snapshot | None:
         """Return the snapshot of a level; None when there is nothing, or no such environment.
@@ -153,21 +162,21 @@ class Space:
         """Keep nothing of names that mean nothing here: there is no end of them."""
         for one in level.wider():
             if one != Level(None, None) and self.documents.get(one) is None:
-                self.documents.pop(one, None)
+                self._take(one)
         if self._protected.get(level.environment or "") is None:
             self._protected.pop(level.environment or "", None)
 
     async def _once(self, level: Level, missing: tuple[Level, ...], load: Load) -> None:
         running = self._loads.get(missing)
         if running is not None:
-            await running
+            await shield(running)
             return
         future = self._loads[missing] = Future()
         try:
-            await self._load(level, missing, load)
+            with shared(future):
+                await self._load(level, missing, load)
         finally:
             del self._loads[missing]
-            future.set_result(None)
 
     async def _load(self, level: Level, missing: tuple[Level, ...], load: Load) -> None:
         places = tuple((one.service is not None, one.environment is not None) for one in missing)
@@ -184,7 +193,11 @@ class Space:
         for one in missing:
             if one not in self.documents:
                 document = self.documents[one] = found.get(one)
-                self.bytes += document.size if document else 0
+                self.bytes += _size(document)
+
+
+def _size(document: Document | None) -> int:
+    return ABSENT_BYTES if document is None else document.size
 
 
 def _touches(change: Change, levels: Sequence[Level]) -> bool:

@@ -419,6 +419,7 @@ def rename_in_scopes(session: Session, *, workspace_id: int, old: str, new: str)
         .where(ApiKey.workspace_id == workspace_id, any_(ApiKey.environments) == old)
         .values(environments=func.array_replace(ApiKey.environments, old, new))
     )
+    count_rights(session, workspace_id=workspace_id)
 
 
 def is_protected(session: Session, *, workspace_id: int, name: str) -> bool:
