@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import hot, live, load, pgbench, profiling, scale, sealed, store, workers
+from bench import hot, live, load, pgbench, profiling, scale, sealed, store, way, workers
 from bench.load import Load
 from bench.recording import Recording, rehearse
 from bench.store import NONCE, SERVICE, Person
@@ -16,7 +16,8 @@ PROMISED = 0.35  # of pgbench, for updates
 HTTP = ("get", "update", "versions", "diff")
 SECRETS = "secrets"  # shorter unless named
 HOT, LIVE = "hot", "live"  # shorter, too
-NAMES = (*HTTP, "trips", "pgbench", SECRETS, HOT, LIVE)
+WAY = "way"
+NAMES = (*HTTP, "trips", "pgbench", SECRETS, HOT, LIVE, WAY)
 SCALE, ROTATION = ALONE = ("scale", "rotation")  # take minutes: only when named
 
 
@@ -194,6 +195,8 @@ def fast(
         good = hot.run(person, dsn, home, seconds=seconds, brief=brief)
     if LIVE in names:
         good = live.run(person, dsn, seconds=seconds, brief=brief) and good
+    if WAY in names:
+        way.run(person, say)
     return good
 
 
@@ -202,7 +205,7 @@ def measure_named(arguments: argparse.Namespace) -> bool:
     names = arguments.names or ([] if arguments.profile else NAMES)
     good = True
     with store.prepared() as (dsn, people, home):
-        recordings = {} if {*names} <= {SECRETS, HOT, LIVE} else rehearse(people)
+        recordings = {} if {*names} <= {SECRETS, HOT, LIVE, WAY} else rehearse(people)
         if "trips" in names:
             trips(recordings)
         if routes := [name for name in HTTP if name in names]:

@@ -17,7 +17,7 @@ from bench.store import Server
 
 CONNECTIONS = 32
 PATIENCE = 10  # seconds; who waits longer has failed
-QUIET_SECONDS, LOOK, IDLE = 30.0, 0.5, 0.2  # IDLE: share of a core
+QUIET_SECONDS, LOOK, IDLE = 90.0, 0.5, 0.2  # IDLE: share of a core
 SCRIPT = """
 local requests, n = {}, 0
 init = function(args)
@@ -51,7 +51,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came back. Milliseconds; seconds of the server's and the generator's CPU."""
+    """What came back. Milliseconds; seconds of the server's and the generator's CPU.
+
+    `settled`: the server had nothing left to do before and after, or that was not asked for.
+    """
 
     requests: int
     seconds: float
@@ -60,6 +63,7 @@ class Run:
     longest: float
     server_cpu: float
     generator_cpu: float
+    settled: bool = True
 
     @property
     def per_second(self) -> float:
@@ -86,6 +90,7 @@ def total(runs: Sequence[Run]) -> Run:
         max(run.longest for run in runs),
         sum(run.server_cpu for run in runs),
         sum(run.generator_cpu for run in runs),
+        all(run.settled for run in runs),
     )
 
 
@@ -100,14 +105,18 @@ def name() -> str:
     return "wrk" if wrk() else "bench/load.py (no wrk here: it may be what limits fast servers)"
 
 
-def quiet(server: Server) -> None:
-    """Wait until a server has done what a measurement left it to do, such as writing counts."""
+def quiet(server: Server) -> bool:
+    """Wait until a server has done what a measurement left it to do, such as writing counts.
+
+    Say whether it has.
+    """
     end = time.monotonic() + QUIET_SECONDS
     while time.monotonic() < end:
         before = cpu_seconds(server.pid)
         time.sleep(LOOK)
         if cpu_seconds(server.pid) - before <= IDLE * LOOK:
-            return
+            return True
+    return False
 
 
 def run(
@@ -118,8 +127,7 @@ def run(
     The server is quiet before and after it, and what it does until then is counted, unless
     something is done `beside`.
     """
-    if not beside:
-        quiet(target.server)
+    settled = beside or quiet(target.server)
     with wire.Wire(target.server.port) as one:
         one.exchange(wire.get(target.paths[0], target.headers), target.status)
     before = cpu_seconds(target.server.pid)
@@ -128,10 +136,9 @@ def run(
             requests, took, p50, p99, longest, cpu = _wrk(found, target, seconds, connections)
         else:
             requests, took, p50, p99, longest, cpu = _own(target, seconds, connections)
-    if not beside:
-        quiet(target.server)
+    settled = settled and (beside or quiet(target.server))
     used = cpu_seconds(target.server.pid) - before
-    return Run(requests, took, p50, p99, longest, used, cpu)
+    return Run(requests, took, p50, p99, longest, used, cpu, settled)
 
 
 Figures = tuple[int, float, float, float, float, float]

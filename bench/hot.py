@@ -3,7 +3,8 @@
 One server core unless said; the generator has the other one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from bench import bare_asgi, generator, inside, store, wire, writers
 from bench.generator import Run, Target, total
-from bench.lines import CORES, SERVER_CORE, Table, between, cpu_seconds, family, placed
+from bench.lines import CORES, SERVER_CORE, Table, between, cpu_seconds, family, placed, say
 from bench.sealed import READ, Client, settle
 from bench.store import SERVICE, Person, Server
 
@@ -22,6 +23,7 @@ ROUNDS = 2
 READERS = 4
 CONNECTIONS = 16  # of those who read everything
 UPDATES, DIFFS = 50, 5  # a second
+ON_TIME = 0.95  # of them that must have been done, or the reads had it too easy
 EVERY = 2.0  # seconds from one global change to the next
 PROMISED = {
     "bare": 0.75,
@@ -32,8 +34,6 @@ PROMISED = {
     "workers": 1.3,
 }
 BUSY_MS, GLOBAL_MS = 20.0, 100.0
-
-Measure = Callable[[Target, Target], tuple[Run, Run]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,10 @@ class Setting:
             seconds=self.seconds,
             rounds=self.rounds,
         )
-        return total(yardstick), total(figure)
+        beside, result = total(yardstick), total(figure)
+        if not (beside.settled and result.settled):
+            say("    the server did not come to rest: what follows is of a busy one")
+        return beside, result
 
 
 def rates(ours: Run, plain: Run) -> tuple[str, str]:
@@ -206,13 +209,21 @@ def while_written(table: Table, setting: Setting, service: str, what: str) -> No
         rounds=setting.rounds,
     )
     plain, ours = total(yardstick), total(figure)
-    table.at_least(
+    in_time = all(
+        sum(len(one.took) for one in some) >= rate * ON_TIME * sum(one.seconds for one in some)
+        for some, rate in ((done[::2], UPDATES), (done[1::2], DIFFS))
+    )
+    ratio = ours.per_second / plain.per_second
+    table.line(
         f"hot read, {UPDATES} updates/s of {what}, {DIFFS} diffs/s; idle",
         *rates(ours, plain),
-        ratio=ours.per_second / plain.per_second,
-        promised=PROMISED["busy"],
+        ratio=ratio,
+        promised=f">= {PROMISED['busy']:g}",
+        kept=in_time and ratio >= PROMISED["busy"],
     )
     table.below("  p99 (the worst of the runs)", ours.p99, "ms", plain.p99, promised=BUSY_MS)
+    if not in_time:
+        table.note("so many were not done: NOT KEPT, whatever the reads did")
     table.note(f"longest {ours.longest:.1f} ms; {paces(done[::2], done[1::2])}")
 
 
@@ -332,7 +343,8 @@ def run(person: Person, dsn: str, home: Path, *, seconds: float, brief: bool) ->
     """Print the figures of hot reads; say whether all promises are kept."""
     where = "no core of their own" if SERVER_CORE is None else f"core {SERVER_CORE}"
     table = Table(
-        f"Hot reads: server on {where}, {generator.CONNECTIONS} connections by {generator.name()}"
+        f"Hot reads: server on {where}, {generator.CONNECTIONS} connections by {generator.name()}; "
+        f"load {os.getloadavg()[0]:.1f}"
     )
     with setting_of(person, dsn, home, seconds=seconds, brief=brief) as setting:
         read_us = against_bare(table, setting)

@@ -1,5 +1,6 @@
 """`python -m bench live`: how soon a change is known, each figure beside its yardstick."""
 
+import os
 import resource
 import select
 import socket
@@ -308,7 +309,10 @@ def run(person: Person, dsn: str, *, seconds: float, brief: bool) -> bool:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = 4 * LISTENERS if hard == resource.RLIM_INFINITY else min(hard, 4 * LISTENERS)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    table = Table("Live changes: one server process; yardsticks: a bare ASGI stream, NOTIFY")
+    table = Table(
+        "Live changes: one server process; yardsticks: a bare ASGI stream, NOTIFY; "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     streams(table, person, brief=brief)
     across(table, person, dsn, brief=brief)
     return table.good

@@ -3,7 +3,9 @@
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.accounts.service import create_first_admin
 from app.core import db
@@ -43,6 +45,41 @@ class Person:
         """Return the ids of a document's versions, oldest first."""
         versions = self.get("/config/versions", name=name, **params).json()["versions"]
         return [version["id"] for version in reversed(versions)]
+
+
+class Briefly:
+    """A server for clients that wait for the end of an answer: streams end with their first frame.
+
+    The rest, and that they go on, is for `tests/realtime`.
+    """
+
+    def __init__(self, server: ASGIApp) -> None:
+        self.server = server
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the server otherwise."""
+        return getattr(self.server, name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        is_over = False
+
+        async def send_first(message: Message) -> None:
+            nonlocal is_over
+            if not is_over:
+                is_over = bool(message.get("body"))
+                await send({**message, "more_body": False} if is_over else message)
+
+        is_stream = scope["type"] == "http" and scope["path"].rstrip("/") == "/api/v1/stream"
+        await self.server(scope, receive, send_first if is_stream else send)
+
+
+def framework(client: TestClient) -> FastAPI:
+    """Return the application behind what a client calls."""
+    app: Any = client.app
+    while not isinstance(app, FastAPI):
+        app = app.app
+    return app
 
 
 def login(client: TestClient, username: str, password: str = PASSWORD) -> Person:

@@ -26,7 +26,7 @@ from app.main import create_server
 from app.outbox import broker
 from app.outbox.recorder import recorder
 from app.secrets.keyring import get_keyring
-from tests.client import Person, first_admin, register
+from tests.client import Briefly, Person, first_admin, register
 
 TEMPLATE = "configsync_template"
 KEY = pytest.StashKey[ExitStack]()
@@ -174,7 +174,7 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
 def client(settings: Settings, hashing: None) -> Iterator[TestClient]:
     """Return a client of the whole application, its background thread running."""
     recorder.__init__()
-    with TestClient(create_server(), raise_server_exceptions=False) as client:
+    with TestClient(Briefly(create_server()), raise_server_exceptions=False) as client:
         yield client
 
 

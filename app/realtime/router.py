@@ -80,7 +80,9 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(part for part in (text or "").split(",") if part)
 
 
-@router.post("/tickets", response_model=TicketRead, status_code=201, responses=problems(401, 403))
+@router.post(
+    "/tickets", response_model=TicketRead, status_code=201, responses=problems(401, 403, 404)
+)
 def create_ticket(session: SessionDep, credential: CredentialDep, access: ReadAccess) -> TicketRead:
     """Make a ticket for a client that cannot send headers: `?ticket=` opens one stream as you."""
     ticket = service.create_ticket(session, access=access, credential=credential)

@@ -110,6 +110,9 @@ class Ear:
 
     def hear(self, answer: httpx.Response) -> None:
         """Search an answer (httpx response hook)."""
+        if answer.headers.get("content-type", "").startswith("text/event-stream"):
+            answer._content = next(answer.iter_bytes())  # the first frame; it does not end
+            answer.close()
         answer.read()
         self.heard += 1
         self.errors += answer.is_error

@@ -353,6 +353,9 @@ LINES = (
         publishes=True,
     ),
     Line("POST", "/api/v1/config/{config_id}/rotate", WRITE, LEVEL, uses="rotated"),
+    # streams
+    Line("GET", "/api/v1/stream", READ, MANY),
+    Line("POST", "/api/v1/stream/tickets", READ),
     # instances
     Line(
         "POST",

@@ -15,6 +15,7 @@ from starlette.routing import Mount
 
 from app.main import create_server
 from app.outbox.recorder import recorder
+from tests.client import Briefly, framework
 from tests.conftest import TEMPLATE, environment, execute, url_of
 from tests.matrix.routes import LINES, MARK, OPEN, Line
 from tests.matrix.stage import (
@@ -81,7 +82,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         ENCRYPTION_KEY="test-encryption-key-0123456789-abcdefgh",
     ):
         recorder.__init__()
-        with TestClient(create_server(), raise_server_exceptions=False) as client:
+        with TestClient(Briefly(create_server()), raise_server_exceptions=False) as client:
             yield Stage(client)
     execute(f"DROP DATABASE {database} WITH (FORCE)")
 
@@ -111,7 +112,7 @@ def documented(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def test_every_route_has_a_line_and_every_line_a_route(stage: Stage):
     table = [(line.method, line.path) for line in LINES]
     assert len(table) == len(set(table)), "a route stands twice in the table"
-    app: Any = stage.client.app.app
+    app = framework(stage.client)
     found = {*walk(app.routes), *documented(app.openapi())}
     assert found - set(table) == set(), "routes without a line in routes.py"
     assert set(table) - found == set(), "lines in routes.py without a route"
@@ -150,7 +151,7 @@ class Caught:
         self.headers = headers or {}
         self.wrong: list[str] = []
         self.before = snapshot()
-        self.takes_workspace = taking_workspace(stage.client.app.app.openapi())
+        self.takes_workspace = taking_workspace(framework(stage.client).openapi())
 
     def selects(self, line: Line) -> bool:
         """Say whether a call can name a workspace in its query."""
