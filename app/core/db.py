@@ -117,13 +117,13 @@ def get_side_engine() -> Engine:
 
 
 READERS = 4
-"""Threads that read for the hot routes; the change feed is one reader more."""
+"""Threads that read for the hot routes."""
 
 
 @lru_cache(maxsize=1)
 def get_reading_engine() -> Engine:
     """Return connections for single statements that only read: nothing is said around them."""
-    return make_engine(get_settings(), pool_size=READERS + 1, transactions=False)
+    return make_engine(get_settings(), pool_size=READERS, transactions=False)
 
 
 def dispose_engines(*, forked: bool = False) -> None:

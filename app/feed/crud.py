@@ -7,6 +7,9 @@ from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow
 
+Reader = Session | Connection
+"""What runs a statement: a session, or the feed's own connection."""
+
 _HEADS = text(
     """
     SELECT e.epoch, h.workspace_id, h.revision, h.rights
@@ -16,7 +19,7 @@ _HEADS = text(
 )
 
 
-def list_heads(session: Session, *, workspace_ids: Sequence[int]) -> Sequence[AnyRow]:
+def list_heads(session: Reader, *, workspace_ids: Sequence[int]) -> Sequence[AnyRow]:
     """Return epoch, head and rights of workspaces; without any a row with only the epoch."""
     return session.execute(_HEADS, {"ids": list(workspace_ids)}).all()
 
@@ -41,7 +44,7 @@ _COMMITS = text(
 
 
 def list_commits(
-    session: Session, *, ranges: Mapping[int, tuple[int, int]], limit: int
+    session: Reader, *, ranges: Mapping[int, tuple[int, int]], limit: int
 ) -> Sequence[AnyRow]:
     """Return the changes of the first revisions after one and up to another, in order.
 

@@ -212,7 +212,7 @@ class Feed:
             with self._lock:
                 marked, self._marked = self._marked, set()
             db.deadline.set(time.monotonic() + ROUND_SECONDS)
-            self._look()
+            self._look(connection)
             if marked:
                 crud.notify(connection, workspace_ids=marked)
             self._await(raw, own)
@@ -241,22 +241,18 @@ class Feed:
                 if ids & self.channels.keys():
                     return
 
-    def _look(self) -> None:
+    def _look(self, connection: Connection) -> None:
         """Take one round to the channels."""
         began = time.monotonic()
         known = {channel.workspace_id: channel.head for channel in list(self.channels.values())}
-        heads = self._heads(known)
+        heads = self._heads(connection, known)
         ranges = {
             row.workspace_id: (known[row.workspace_id], row.revision)
             for row in heads
             if row.workspace_id is not None and row.revision > known[row.workspace_id]
         }
         commits = (
-            collect(
-                db.read(
-                    lambda session: crud.list_commits(session, ranges=ranges, limit=MOST_COMMITS)
-                )
-            )
+            collect(crud.list_commits(connection, ranges=ranges, limit=MOST_COMMITS))
             if ranges
             else {}
         )
@@ -264,16 +260,16 @@ class Feed:
         self._tell(self._apply, Round(began, heads[0].epoch, heads, commits))
         self._applied.wait(5)
 
-    def _heads(self, known: Mapping[int, int]) -> Sequence[AnyRow]:
+    def _heads(self, connection: Connection, known: Mapping[int, int]) -> Sequence[AnyRow]:
         """Return the heads; where one went back, history was rewritten: begin a new epoch."""
-        heads = db.read(lambda session: crud.list_heads(session, workspace_ids=[*known]))
+        heads = crud.list_heads(connection, workspace_ids=[*known])
         back = [row for row in heads if row.workspace_id and row.revision < known[row.workspace_id]]
         if not back or heads[0].epoch != self.epoch:
             return heads
         log.error("feed.head_went_back", workspaces=len(back), epoch=heads[0].epoch)
         with db.transaction() as session:
             crud.begin_epoch(session, after=heads[0].epoch, reason="head went back")
-        return db.read(lambda session: crud.list_heads(session, workspace_ids=[*known]))
+        return crud.list_heads(connection, workspace_ids=[*known])
 
     def _tell(self, function: Callable[..., None], *values: object) -> None:
         if self._loop is not None:

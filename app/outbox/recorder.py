@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import Executable, func, true, update
+from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import context, db
-from app.models import ApiKey, Event, EventPending, ReadCount
+from app.models import Event, EventPending
 from app.outbox.events import mark
 
 log = structlog.get_logger()
@@ -119,10 +119,10 @@ class Recorder:
             return
         try:
             with db.transaction() as session:
-                for read, count in sorted(reads.items(), key=lambda item: str(item[0])):
-                    session.execute(_upsert(read, count))
-                for key_id, at in sorted(used.items()):
-                    session.execute(_last_use(key_id, at))
+                if reads:
+                    session.execute(_COUNT, _columns(reads))
+                if used:
+                    session.execute(_USE, {"ids": [*used], "moments": [*used.values()]})
                 rows = [_refusal_row(one) for one in refusals]
                 rows += [_count_row(key, count) for key, count in more.items()]
                 if rows:
@@ -150,28 +150,44 @@ class Recorder:
         )
 
 
-def _upsert(read: Read, count: int) -> Executable:
-    statement = insert(ReadCount).values(
-        minute=read.minute,
-        workspace_id=read.workspace_id,
-        actor_name=read.actor_name,
-        resource_type=read.resource_type,
-        resource=read.resource,
-        actor_id=read.actor_id,
-        count=count,
-    )
-    return statement.on_conflict_do_update(
-        index_elements=["minute", "workspace_id", "actor_name", "resource_type", "resource"],
-        set_={"count": ReadCount.count + statement.excluded.count},
-    )
+_COUNT = text(
+    """
+    INSERT INTO read_counts AS r
+        (minute, workspace_id, actor_name, resource_type, resource, actor_id, count)
+    SELECT * FROM unnest(
+        CAST(:minutes AS timestamptz[]), CAST(:workspaces AS bigint[]), CAST(:names AS text[]),
+        CAST(:types AS text[]), CAST(:resources AS text[]), CAST(:actors AS bigint[]),
+        CAST(:counts AS bigint[])
+    ) AS read (minute, workspace_id, actor_name, resource_type, resource, actor_id, count)
+    ORDER BY minute, workspace_id, actor_name, resource_type, resource
+    ON CONFLICT (minute, workspace_id, actor_name, resource_type, resource)
+    DO UPDATE SET count = r.count + excluded.count
+    """
+)
+_USE = text(
+    """
+    UPDATE api_keys AS k SET last_used_at = used.at
+    FROM (
+        SELECT k.id, used.at
+        FROM unnest(CAST(:ids AS bigint[]), CAST(:moments AS timestamptz[])) AS used (id, at)
+        JOIN api_keys AS k ON k.id = used.id AND coalesce(k.last_used_at < used.at, true)
+        ORDER BY k.id FOR NO KEY UPDATE OF k
+    ) AS used
+    WHERE k.id = used.id
+    """
+)
 
 
-def _last_use(key_id: int, at: datetime) -> Executable:
-    return (
-        update(ApiKey)
-        .where(ApiKey.id == key_id, func.coalesce(ApiKey.last_used_at < at, true()))
-        .values(last_used_at=at)
-    )
+def _columns(reads: Counter[Read]) -> dict[str, object]:
+    return {
+        "minutes": [one.minute for one in reads],
+        "workspaces": [one.workspace_id for one in reads],
+        "names": [one.actor_name for one in reads],
+        "types": [one.resource_type for one in reads],
+        "resources": [one.resource for one in reads],
+        "actors": [one.actor_id for one in reads],
+        "counts": [*reads.values()],
+    }
 
 
 def _refusal_row(one: Refusal) -> dict[str, object]:

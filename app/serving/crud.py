@@ -1,87 +1,60 @@
-"""SQL of snapshots: what stands at some levels, and how new that is, in one statement."""
+"""SQL of snapshots: what stands at the levels that reach a service, and how new that is."""
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
-from sqlalchemy import and_, bindparam, literal, null, select, true, union_all
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from app.configs.crud import at_level
 from app.core.db import AnyRow
-from app.models import Config, Environment, Object, Revision, Version, WorkspaceHead
 
-Place = tuple[bool, bool]
-"""Whether a level is a service's, and whether it is an environment's."""
+# One join for all levels: planning it takes longer than running it.
+_LOAD = """
+    SELECT h.revision AS head, {protected} AS protected, found.*
+    FROM workspace_heads AS h
+    LEFT JOIN (
+        SELECT c.service_id IS NOT NULL AS of_service,
+            c.environment_id IS NOT NULL AS of_environment, c.id, c.created_by, v.version, v.revision, v.content, v.checksum, r.at, r.actor_name
+        FROM configs AS c
+        JOIN objects AS o ON o.id = c.id
+        JOIN versions AS v ON v.object_id = o.id AND v.version = o.version
+        JOIN revisions AS r ON r.workspace_id = v.workspace_id AND r.n = v.revision
+        WHERE c.workspace_id = :workspace_id AND {of_service} AND {of_environment}
+    ) AS found ON true
+    WHERE h.workspace_id = :workspace_id
+"""
+_OF_SERVICE = """(c.service_id IS NULL OR c.service_id = (
+            SELECT id FROM services WHERE workspace_id = :workspace_id AND name = :service))"""
+_OF_ENVIRONMENT = """(c.environment_id IS NULL OR c.environment_id = (
+            SELECT id FROM environments
+            WHERE workspace_id = :workspace_id AND name = :environment AND NOT deleted))"""
+_PROTECTED = """(
+            SELECT protected FROM environments
+            WHERE workspace_id = :workspace_id AND name = :environment AND NOT deleted)"""
 
 
 @lru_cache
-def _load(places: tuple[Place, ...], *, environment: bool) -> Any:
-    """Select the documents of some of the levels that reach a service, after a row of the head."""
-    nothing = [null().label(name) for name in ("of_service", "of_environment")]
-    protected: Any = null()
-    if environment:
-        protected = (
-            select(Environment.protected)
-            .where(
-                Environment.workspace_id == bindparam("workspace_id"),
-                Environment.name == bindparam("environment"),
-                Environment.deleted.is_(False),
-            )
-            .scalar_subquery()
+def _load(*, service: bool, environment: bool) -> TextClause:
+    return text(
+        _LOAD.format(
+            protected=_PROTECTED if environment else "CAST(NULL AS boolean)",
+            of_service=_OF_SERVICE if service else "c.service_id IS NULL",
+            of_environment=_OF_ENVIRONMENT if environment else "c.environment_id IS NULL",
         )
-    columns = (Object.id, Config.created_by, Version.version, Version.revision, Version.content)
-    more = (Version.checksum, Revision.at, Revision.actor_name)
-    head = select(
-        *nothing,
-        WorkspaceHead.revision.label("head"),
-        protected.label("protected"),
-        *(null().label(column.name) for column in (*columns, *more)),
-    ).where(WorkspaceHead.workspace_id == bindparam("workspace_id"))
-    parts = [
-        select(
-            literal(of_service).label("of_service"),
-            literal(of_environment).label("of_environment"),
-            null().label("head"),
-            null().label("protected"),
-            *columns,
-            *more,
-        )
-        .select_from(Config)
-        .join(Object, Object.id == Config.id)
-        .join(Version, and_(Version.object_id == Object.id, Version.version == Object.version))
-        .join(
-            Revision,
-            and_(
-                Revision.workspace_id == Version.workspace_id,
-                Revision.n == Version.revision,
-                true(),
-            ),
-        )
-        .where(at_level(service=of_service, environment=of_environment))
-        for of_service, of_environment in places
-    ]
-    return union_all(head, *parts)
+    )
 
 
 def load_levels(
-    session: Session,
-    *,
-    workspace_id: int,
-    service: str | None,
-    environment: str | None,
-    places: tuple[Place, ...],
+    session: Session, *, workspace_id: int, service: str | None, environment: str | None
 ) -> tuple[AnyRow, Sequence[AnyRow]]:
     """Return the head with the environment's protection (null: unknown), and what stands there.
 
-    One row a config, also a deleted one. All of one moment.
+    One row a config at the level or a wider one, also a deleted one. All of one moment.
     """
     values = {"workspace_id": workspace_id, "service": service, "environment": environment}
-    statement = _load(places, environment=environment is not None)
-    known = {name: value for name, value in values.items() if value is not None}
-    head, *rows = session.connection().execute(statement, known).all()
-    if head.head is None:  # the head comes first in practice, not by promise
-        everything = [head, *rows]
-        head = next(row for row in everything if row.head is not None)
-        rows = [row for row in everything if row.head is None]
-    return head, rows
+    rows = session.connection().execute(
+        _load(service=service is not None, environment=environment is not None),
+        {name: value for name, value in values.items() if value is not None},
+    )
+    found = rows.all()
+    return found[0], [row for row in found if row.id is not None]

@@ -18,7 +18,6 @@ from app.feed.service import Feed
 from app.outbox.recorder import recorder
 from app.serving import answers, crud
 from app.serving.calls import Call, Form
-from app.serving.crud import Place
 from app.serving.sharing import shared
 from app.serving.snapshots import Answer, Snapshot
 from app.serving.spaces import Space
@@ -248,9 +247,7 @@ class Serving:
     ) -> Snapshot | None:
         """Return the snapshot of a level, None when there is nothing."""
 
-        async def load(
-            space: Space, level: Level, places: tuple[Place, ...]
-        ) -> tuple[AnyRow, Sequence[AnyRow]]:
+        async def load(space: Space, level: Level) -> tuple[AnyRow, Sequence[AnyRow]]:
             workspace_id = space.channel.workspace_id
 
             def work() -> tuple[AnyRow, Sequence[AnyRow]]:
@@ -260,7 +257,6 @@ class Serving:
                         workspace_id=workspace_id,
                         service=level.service,
                         environment=level.environment,
-                        places=places,
                     )
                 )
 

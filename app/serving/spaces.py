@@ -9,7 +9,6 @@ from app.core.db import AnyRow
 from app.effective.service import Part
 from app.feed.channel import Channel
 from app.feed.commits import Change, Commit
-from app.serving.crud import Place
 from app.serving.sharing import shared
 from app.serving.snapshots import Document, Snapshot
 
@@ -18,7 +17,7 @@ TRIES = 5
 ABSENT_BYTES = 500
 """About what it takes to know that a level has no document."""
 
-Load = Callable[["Space", Level, tuple[Place, ...]], Awaitable[tuple[AnyRow, Sequence[AnyRow]]]]
+Load = Callable[["Space", Level], Awaitable[tuple[AnyRow, Sequence[AnyRow]]]]
 
 
 class Space:
@@ -179,9 +178,8 @@ class Space:
             del self._loads[missing]
 
     async def _load(self, level: Level, missing: tuple[Level, ...], load: Load) -> None:
-        places = tuple((one.service is not None, one.environment is not None) for one in missing)
         cleared = self._cleared
-        head, rows = await load(self, level, places)
+        head, rows = await load(self, level)
         newer = self.channel.since(head.head)
         if self.channel.ended or newer is None or cleared != self._cleared:
             return
