@@ -16,6 +16,8 @@ BEHIND, NEW_EPOCH, CLOSING = "behind", "new_epoch", "server_stopping"
 
 KEPT_COMMITS = 1000
 """Newest commits of a workspace that are kept in memory, for who resumes and who loads."""
+KEPT_CHANGES = 20_000
+"""Fewer commits are kept when they have more changes than this between them."""
 
 
 class Follower(Protocol):
@@ -45,6 +47,7 @@ class Channel:
         "followers",
         "fresh_until",
         "head",
+        "kept",
         "marked_at",
         "rights",
         "waiting",
@@ -56,7 +59,8 @@ class Channel:
         self.head = head
         self.rights = rights
         self.fresh_until = self.confirmed_at = self.marked_at = 0.0
-        self.commits: deque[Commit] = deque(maxlen=KEPT_COMMITS)
+        self.commits: deque[Commit] = deque()
+        self.kept = 0
         self.followers: list[Follower] = []
         self.waiting: dict[Future[None], int] = {}
         self.ended = False
@@ -80,6 +84,9 @@ class Channel:
         if not commits:
             return
         self.commits.extend(commits)
+        self.kept += sum(len(commit.changes) for commit in commits)
+        while len(self.commits) > KEPT_COMMITS or self.kept > KEPT_CHANGES:
+            self.kept -= len(self.commits.popleft().changes)
         self.head = commits[-1].revision
         for follower in tuple(self.followers):
             _call(follower.on_commits, commits)

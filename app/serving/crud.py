@@ -14,7 +14,8 @@ _LOAD = """
     FROM workspace_heads AS h
     LEFT JOIN (
         SELECT c.service_id IS NOT NULL AS of_service,
-            c.environment_id IS NOT NULL AS of_environment, c.id, c.created_by, v.version, v.revision, v.content, v.checksum, r.at, r.actor_name
+            c.environment_id IS NOT NULL AS of_environment, c.id, c.created_by,
+            v.version, v.revision, v.content, v.checksum, r.at, r.actor_name
         FROM configs AS c
         JOIN objects AS o ON o.id = c.id
         JOIN versions AS v ON v.object_id = o.id AND v.version = o.version
