@@ -67,6 +67,7 @@ seed: $(VENV)/.dev ## Fill a workspace with 10,000 services (SEED="--services 10
 
 faults: $(VENV)/.dev ## Break things and look whether the promises hold
 	$(PY) -m tests.faults
+	$(PY) -m tests.histories
 
 # An environment whose interpreter has gone is made anew.
 ifneq ($(wildcard $(VENV)/pyvenv.cfg),)

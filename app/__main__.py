@@ -19,6 +19,8 @@ def main(words: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     arguments = parser().parse_args(words)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no plain values in core files
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every stream is an open file
     try:
         arguments.run(arguments)
     except KeyboardInterrupt:

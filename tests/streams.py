@@ -67,7 +67,11 @@ class Stream:
         if buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(seconds)
-        self.socket.connect((place.hostname, place.port))
+        try:
+            self.socket.connect((place.hostname, place.port))
+        except OSError:
+            self.socket.close()
+            raise
         shown = {"Host": place.netloc, "Accept": "text/event-stream", **(headers or {})}
         if token:
             shown["Authorization"] = f"Bearer {token}"

@@ -7,6 +7,10 @@ from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow
 
+MOST_BYTES = 7000
+"""Of a notification; PostgreSQL takes no more than 8,000."""
+EVERYWHERE = "*"
+
 Reader = Session | Connection
 """What runs a statement: a session, or the feed's own connection."""
 
@@ -86,5 +90,6 @@ def listen(connection: Connection) -> None:
 
 
 def notify(connection: Connection, *, workspace_ids: Iterable[int]) -> None:
-    """Tell other processes where something was committed."""
-    connection.execute(_NOTIFY, {"ids": ",".join(map(str, workspace_ids))})
+    """Tell other processes where something was committed; of very many: that something was."""
+    ids = ",".join(map(str, workspace_ids))
+    connection.execute(_NOTIFY, {"ids": ids if len(ids) <= MOST_BYTES else EVERYWHERE})

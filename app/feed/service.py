@@ -237,8 +237,8 @@ class Feed:
                 raw.poll()
                 told = [note for note in raw.notifies if note.pid != own]
                 raw.notifies.clear()
-                ids = {int(part) for note in told for part in note.payload.split(",") if part}
-                if ids & self.channels.keys():
+                names = {part for note in told for part in note.payload.split(",")}
+                if crud.EVERYWHERE in names or names & {*map(str, self.channels)}:
                     return
 
     def _look(self, connection: Connection) -> None:
