@@ -238,7 +238,7 @@ class Feed:
                 told = [note for note in raw.notifies if note.pid != own]
                 raw.notifies.clear()
                 names = {part for note in told for part in note.payload.split(",")}
-                if crud.EVERYWHERE in names or names & {*map(str, self.channels)}:
+                if any(name == crud.EVERYWHERE or int(name) in self.channels for name in names):
                     return
 
     def _look(self, connection: Connection) -> None:
