@@ -67,11 +67,6 @@ class Stream:
         if buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(seconds)
-        try:
-            self.socket.connect((place.hostname, place.port))
-        except OSError:
-            self.socket.close()
-            raise
         shown = {"Host": place.netloc, "Accept": "text/event-stream", **(headers or {})}
         if token:
             shown["Authorization"] = f"Bearer {token}"
@@ -82,8 +77,13 @@ class Stream:
         lines = "".join(f"{name}: {value}\r\n" for name, value in shown.items())
         asked = "&".join(part for part in (place.query, urlencode(query)) if part)
         path = f"{STREAM}?{asked}" if asked else STREAM
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.socket.connect((place.hostname, place.port))
+            self.socket.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            self.socket.close()
+            raise
         self.ended = False
         self.cursor: str | None = since
         self._raw = b""
