@@ -1,6 +1,7 @@
 """The FastAPI application: middleware, routers, lifespan. Wiring only."""
 
 import asyncio
+import gc
 import signal
 import threading
 from collections.abc import AsyncIterator
@@ -71,6 +72,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         end_streams_when_told_to_stop(live, serving)
     rotations = Rotations()
     rotations.start()
+    if threading.current_thread() is threading.main_thread():
+        gc.collect()
+        gc.freeze()  # what is there for good is looked through no more: that stops all readers
     try:
         yield
     finally:
