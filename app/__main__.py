@@ -15,12 +15,17 @@ from app.launcher.postgres import EmbeddedPostgresError
 from app.launcher.store import StoreError
 
 
+OPEN_FILES = 65_536
+
+
 def main(words: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     arguments = parser().parse_args(words)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no plain values in core files
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every stream is an open file
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < OPEN_FILES:  # every stream is one
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     try:
         arguments.run(arguments)
     except KeyboardInterrupt:
