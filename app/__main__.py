@@ -14,7 +14,6 @@ from app.launcher.commands import CommandError
 from app.launcher.postgres import EmbeddedPostgresError
 from app.launcher.store import StoreError
 
-
 OPEN_FILES = 65_536
 
 
