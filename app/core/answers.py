@@ -1,5 +1,6 @@
 """Answers that embed stored JSON text as it is, and the tags that go with them."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +41,18 @@ def tags(header: str | None) -> tuple[str, ...] | None:
     return tuple(tag.strip() for tag in header.split(",") if tag.strip())
 
 
+def names(wanted: Iterable[str], etag: str) -> bool:
+    """Say whether an entity tag is among those wanted, be they weak."""
+    return etag in (tag.removeprefix("W/") for tag in wanted)
+
+
+def is_known(wanted: Collection[str], etag: str) -> bool:
+    """Say whether If-None-Match means the caller has what this tag is of."""
+    return "*" in wanted or names(wanted, etag)
+
+
 def not_modified(headers: Headers, etag: str) -> Response | None:
     """Return 304 when the caller has this already."""
-    wanted = tags(headers.get("if-none-match"))
-    if wanted is None:
-        return None
-    if "*" in wanted or etag in (tag.removeprefix("W/") for tag in wanted):
+    if is_known(tags(headers.get("if-none-match")) or (), etag):
         return Response(status_code=304, headers={"ETag": etag})
     return None

@@ -193,9 +193,9 @@ frames_sent: dict[Transport, Tally] = {
     transport: Tally(_frames_sent.labels(transport)) for transport in TRANSPORTS
 }
 feed_commits = Tally(_feed_commits)
-fetches = Tally(_fetches)
+_fetch_tally = Tally(_fetches)
 
-_tallies = (*snapshot_reads.values(), *frames_sent.values(), feed_commits, fetches)
+_tallies = (*snapshot_reads.values(), *frames_sent.values(), feed_commits, _fetch_tally)
 _open_listeners = {transport: _listeners.labels(transport) for transport in TRANSPORTS}
 _hot: dict[tuple[str, str, int], HotCounts] = {}
 _on_flush: list[Callable[[], None]] = []
@@ -210,6 +210,9 @@ def hot(method: str, route: str, status: int) -> HotCounts:
     key = (method, route, status)
     found = _hot.get(key)
     return found if found is not None else _hot.setdefault(key, HotCounts(*key))
+
+
+_fetch_answers = hot("POST", "/api/v1/configs/fetch", 200)
 
 
 def set_snapshots(number: int, size: int) -> None:
@@ -264,6 +267,7 @@ def flush() -> None:
         _look_at_pool()
         for counts in tuple(_hot.values()):
             counts.move()
+        _fetch_tally.count = _fetch_answers.count
         for tally in _tallies:
             tally.move()
 

@@ -60,8 +60,7 @@ def after_names(cursor: str | None, *, count: int) -> tuple[str, ...] | None:
 
 def next_place_cursor(places: list[tuple[str, int]], *, limit: int) -> str | None:
     """Return the cursor of the next page, None when this one is not full."""
-    names = [f"{name}\n{number}" for name, number in places]
-    return next_name_cursor(names, limit=limit)
+    return next_names_cursor([(name, str(number)) for name, number in places], limit=limit)
 
 
 def next_names_cursor(places: Sequence[tuple[str, ...]], *, limit: int) -> str | None:

@@ -27,6 +27,13 @@ def storable(text: str) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """Return a name of printable characters, or raise ValueError."""
+    if not text.isprintable():
+        raise ValueError("must be printable characters")
+    return storable(text)
+
+
 def refuse_null(body: BaseModel, *names: str) -> None:
     """Raise ValueError for members that may be left out, but not be null."""
     for name in names:

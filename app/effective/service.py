@@ -90,6 +90,11 @@ class Effective:
         return json.dumps(markers.mask(self.config)) if self.has_secrets else self.content
 
     @cached_property
+    def secrets(self) -> list[str]:
+        """Return the addresses of the secrets, shown or not, in the document's order."""
+        return [one.address for one in markers.find(self.config)] if self.has_secrets else []
+
+    @cached_property
     def version(self) -> str:
         """Return a short hash that changes exactly when the caller's merged document does."""
         if self.has_secrets:

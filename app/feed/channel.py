@@ -3,10 +3,12 @@
 from asyncio import Future
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Protocol
 
 import structlog
 
+from app.core.waiting import wake
 from app.feed.commits import Commit
 
 log = structlog.get_logger()
@@ -65,6 +67,11 @@ class Channel:
         self.waiting: dict[Future[None], int] = {}
         self.ended = False
 
+    def doubt(self, now: float) -> None:
+        """Count only confirmations that begin after this moment. To be called under the lock."""
+        self.marked_at = now
+        self.fresh_until = 0.0
+
     def part(self, follower: Follower) -> None:
         """Tell a follower of nothing any more."""
         if follower in self.followers:
@@ -76,8 +83,8 @@ class Channel:
             return []
         if not self.commits or self.commits[0].revision > revision + 1:
             return None
-        newer = self.head - revision
-        return [self.commits[place] for place in range(-newer, 0)]
+        known = len(self.commits) - (self.head - revision)
+        return [*islice(self.commits, known, None)]
 
     def advance(self, commits: Sequence[Commit]) -> None:
         """Take the next commits, which follow on the head without a gap."""
@@ -90,9 +97,7 @@ class Channel:
         self.head = commits[-1].revision
         for follower in tuple(self.followers):
             _call(follower.on_commits, commits)
-        for future, revision in self.waiting.items():
-            if revision <= self.head and not future.done():
-                future.set_result(None)
+        wake(future for future, revision in self.waiting.items() if revision <= self.head)
 
     def change_rights(self, rights: int) -> None:
         """Take the new count of rights."""
@@ -108,9 +113,7 @@ class Channel:
         for follower in tuple(self.followers):
             _call(follower.on_end, reason)
         self.followers.clear()
-        for future in self.waiting:
-            if not future.done():
-                future.set_result(None)
+        wake(self.waiting)
 
 
 def _call(hook: object, *values: object) -> None:

@@ -22,11 +22,6 @@ class Change:
     key: str | None
     version: int | None
 
-    def reaches(self, level: Level) -> bool:
-        """Say whether a service sees it at a level."""
-        own = self.level
-        return own.service in {None, level.service} and own.environment in {None, level.environment}
-
     def members(self) -> dict[str, Any]:
         """Return the change as the wire has it."""
         return {

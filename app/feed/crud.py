@@ -68,14 +68,15 @@ _BEGIN_EPOCH = text(
     """
     INSERT INTO epochs (epoch, reason)
     SELECT substr(replace(gen_random_uuid()::text, '-', ''), 1, 12), :reason
-    WHERE (SELECT epoch FROM epochs ORDER BY id DESC LIMIT 1) = :after
+    WHERE CAST(:after AS text) IS NULL
+        OR (SELECT epoch FROM epochs ORDER BY id DESC LIMIT 1) = :after
     """
 )
 _EPOCH_LOCK = text("LOCK TABLE epochs IN SHARE ROW EXCLUSIVE MODE")
 
 
-def begin_epoch(session: Session, *, after: str, reason: str) -> None:
-    """Begin a new line of history, unless somebody else has ended that one already."""
+def begin_epoch(session: Reader, *, reason: str, after: str | None = None) -> None:
+    """Begin a new line of history; if `after` one, unless somebody else has ended that already."""
     session.execute(_EPOCH_LOCK)
     session.execute(_BEGIN_EPOCH, {"after": after, "reason": reason})
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.core import db, metrics
 from app.core.db import AnyRow
+from app.core.waiting import wait, wake
 from app.feed import crud
 from app.feed.channel import BEHIND, CLOSING, NEW_EPOCH, Channel
 from app.feed.commits import Commit, collect
@@ -118,16 +119,14 @@ class Feed:
             self._marked.add(access.workspace_id)
             channel = self.channels.get(access.workspace_id)
             if channel is not None:
-                channel.marked_at = now
-                channel.fresh_until = 0.0
+                channel.doubt(now)
         self._start()
         self.wake()
 
     def doubt(self, channel: Channel) -> None:
         """Confirm a channel anew before it counts as fresh again."""
         with self._lock:
-            channel.marked_at = time.monotonic()
-            channel.fresh_until = 0.0
+            channel.doubt(time.monotonic())
 
     def follow(
         self, workspace_id: int, *, head: int, rights: int, epoch: str, asked_at: float
@@ -174,9 +173,7 @@ class Feed:
         channel.waiting[future] = revision
         self.wake()
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await future
+            await wait(future, seconds)
         finally:
             del channel.waiting[future]
         return channel.head >= revision and not channel.ended
@@ -184,9 +181,7 @@ class Feed:
     async def _round(self, seconds: float) -> None:
         future = asyncio.get_running_loop().create_future()
         self._rounds.append(future)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await future
+        await wait(future, seconds)
 
     # In the thread:
 
@@ -324,6 +319,4 @@ class Feed:
 
     def _done(self) -> None:
         rounds, self._rounds = self._rounds, []
-        for future in rounds:
-            if not future.done():
-                future.set_result(None)
+        wake(rounds)

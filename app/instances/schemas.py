@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.core.schemas import MAX_ID, storable
+from app.core.schemas import MAX_ID, printable, storable
 from app.formats import json
 from app.workspaces.names import EnvironmentName, OwnServiceName
 
@@ -20,13 +20,6 @@ class Status(StrEnum):
 
     APPLIED = "applied"
     REJECTED = "rejected"
-
-
-def check_instance(name: str) -> str:
-    """Return an instance's name, or raise ValueError saying what is wrong."""
-    if not name.isprintable():
-        raise ValueError("must be printable characters")
-    return storable(name)
 
 
 def check_metadata(members: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +40,7 @@ def _written_out(value: Any) -> Any:
 InstanceName = Annotated[
     str,
     Field(min_length=1, max_length=255, description="Printable, the same as long as it runs"),
-    AfterValidator(check_instance),
+    AfterValidator(printable),
 ]
 Revision = Annotated[
     int,

@@ -1,5 +1,7 @@
 """Keys as the wire has them, their values embedded as they were written."""
 
+from collections.abc import Collection, Iterable
+from itertools import accumulate
 from typing import Any
 
 from app.changes.service import KeyState
@@ -79,14 +81,23 @@ def effective_item(
     }
 
 
-def fetched(effective: Effective, text: str) -> dict[str, Any]:
-    """Return the members of `FetchRead` for an effective config and the text that is shown."""
+def fetched(effective: Effective, text: str, *, names: Collection[str] | None) -> dict[str, Any]:
+    """Return the members of `FetchRead` for an effective config and the text of what is shown."""
+    secrets = effective.secrets
+    if secrets and names is not None:
+        secrets = [one for one in secrets if not set(_addresses(one)).isdisjoint(names)]
     return {
         "configs": raw(text),
+        "secrets": secrets,
         "version": effective.version,
         "revision": effective.revision,
         "cache_ttl": get_settings().client_cache_ttl,
     }
+
+
+def _addresses(address: str) -> Iterable[str]:
+    """Return an address and those above it."""
+    return accumulate(address.split("."), lambda above, step: f"{above}.{step}")
 
 
 def version(row: AnyRow) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def fetch_config(body: FetchQuery, session: SessionDep, access: ReadAccess, at: 
     effective = require_effective(session, access=access, level=level, at=at)
     access.count_read("configuration", str(level))
     text = service.pick(session, access=access, effective=effective, names=body.keys)
-    return answer(presenters.fetched(effective, text), etag=effective.etag)
+    return answer(presenters.fetched(effective, text, names=body.keys), etag=effective.etag)
 
 
 @router.get("/configs/{key_id}", response_model=KeyRead, responses=READ, dependencies=[Waited])

@@ -6,18 +6,10 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.configs.levels import MAX_KEY, EnvironmentName, ServiceName
-from app.core.schemas import MAX_ID, Message, Strict, refuse_null, storable
+from app.core.schemas import MAX_ID, Message, Strict, printable, refuse_null, storable
 from app.formats.values import ValueType
 
-
-def check_key(name: str) -> str:
-    """Return a key's name, or raise ValueError saying what is wrong."""
-    if not name.isprintable():
-        raise ValueError("must be printable characters")
-    return storable(name)
-
-
-KeyName = Annotated[str, Field(min_length=1, max_length=MAX_KEY), AfterValidator(check_key)]
+KeyName = Annotated[str, Field(min_length=1, max_length=MAX_KEY), AfterValidator(printable)]
 Description = Annotated[str, Field(max_length=2000), AfterValidator(storable)]
 Version = Annotated[int, Field(strict=True, ge=0, le=MAX_ID)]
 IsEncrypted = Annotated[
@@ -137,6 +129,10 @@ class FetchRead(BaseModel):
     """The effective config by key."""
 
     configs: dict[str, Any]
+    secrets: Annotated[
+        list[str],
+        Field(description="Addresses of the secrets in `configs`, masked or not: not to be stored"),
+    ]
     version: str
     revision: int
     cache_ttl: int

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, create_engine, text
 from app import __version__
 from app.core import db
 from app.core.settings import get_settings
+from app.feed.crud import begin_epoch
 from app.models import Base
 
 FORMAT = 1
@@ -161,12 +162,7 @@ def load(file: Path, *, replace: bool) -> int:
             if rows != manifest["tables"][table]["rows"]:
                 raise StoreError(f"The dump's table {table} is not what its manifest says.")
             _continue_ids(connection, table)
-        connection.execute(
-            text(
-                "INSERT INTO epochs (epoch, reason) "
-                "VALUES (substr(replace(gen_random_uuid()::text, '-', ''), 1, 12), 'loaded')"
-            )
-        )
+        begin_epoch(connection, reason="loaded")
     engine.dispose()
     return sum(entry["rows"] for entry in manifest["tables"].values())
 

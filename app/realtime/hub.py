@@ -1,7 +1,6 @@
 """Who listens to a workspace, and how commits get to them. All of it lives in the event loop."""
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -73,7 +72,7 @@ class Listener:
     def renew(self, access: Access) -> None:
         """Take what the caller's rights are now."""
         self.access = access
-        self.until = math.inf if access.lasts is None else time.monotonic() + access.lasts
+        self.until = access.until(time.monotonic())
         self.interest = replace(self.interest, scopes=access.scopes)
 
     def push(self, frame: bytes) -> None:

@@ -111,7 +111,7 @@ class Live:
         self.enter(listener)
         joining = asyncio.create_task(self.join(opening, listener))
         try:
-            await stream.run(scope, receive, send, listener, request_id)
+            await stream.run(receive, send, listener, request_id)
         finally:
             joining.cancel()
             self.leave(listener)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
 
 from app.core import metrics
 from app.feed.commits import Commit
@@ -53,11 +53,8 @@ def goodbye(reason: str) -> bytes:
     return b"retry: %d\nevent: end\ndata: %b\n\n" % (retry, orjson.dumps({"reason": reason}))
 
 
-async def run(
-    scope: Scope, receive: Receive, send: Send, listener: Listener, request_id: bytes
-) -> None:
+async def run(receive: Receive, send: Send, listener: Listener, request_id: bytes) -> None:
     """Send a listener's frames until it ends or the client is gone."""
-    del scope
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:  # uvicorn's: closing would wait for a reader that never reads
         listener.abort = transport.abort

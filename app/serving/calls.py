@@ -7,13 +7,13 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 from starlette.types import Scope
 
-from app.configs.levels import Level, check_name, check_service
+from app.configs.levels import MAX_KEY, Level, check_name, check_service
 from app.core.http import unreadable
+from app.core.schemas import printable
 from app.formats import json
-from app.keys.schemas import FetchQuery, check_key
+from app.keys.schemas import FetchQuery
 from app.workspaces.deps import MIN_REVISION
 
-MAX_KEY = 255
 MAX_WAIT_SECONDS = 60.0
 ROOT, ITEMS, FETCH = b"/config/", b"/api/v1/config/", b"/api/v1/configs/fetch"
 
@@ -107,7 +107,7 @@ def _item(
     if query or not 0 < len(key) <= MAX_KEY or key.partition("/")[0].isdecimal():
         return None
     level = Level.of(service, environment)
-    return Call(Form.ITEM, level, workspace, key=check_key(key), least=least)
+    return Call(Form.ITEM, level, workspace, key=printable(key), least=least)
 
 
 def _fetch(body: bytes, workspace: str | None, least: tuple[str, int] | None) -> Call:

@@ -3,7 +3,6 @@
 import secrets
 import time
 from bisect import bisect_left
-from collections.abc import Iterable
 from hashlib import sha256
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,18 +10,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.deps import Credential, KeyDigest, credential_of
 from app.core import context, db, metrics
-from app.core.answers import tags
+from app.core.answers import is_known, names, tags
 from app.core.errors import AppError, Unavailable
 from app.core.http import decorate
 from app.core.problems import problem_of
 from app.core.settings import get_settings
 from app.serving import polling
 from app.serving.calls import FETCH, ITEMS, ROOT, TEMPLATES, Call, Form, preferred_wait, read
-from app.serving.service import Found, Grant, NotServed, Serving, count_reads, may_read
+from app.serving.service import Found, Grant, NotServed, Serving, count_reads
 from app.serving.snapshots import Answer
 from app.serving.spaces import Space
 from app.workspaces.deps import MIN_REVISION_WAIT
 from app.workspaces.errors import RevisionNotReached
+from app.workspaces.permissions import Permission
 
 PLACES = (ROOT, ITEMS, FETCH)
 MAX_BODY_BYTES = 64 * 1024
@@ -30,6 +30,10 @@ MEMO_BYTES = 1024
 MOST_CALLS = 4096
 WARNING = (b"warning", b'110 - "Response is Stale"')
 BOUNDS = metrics.BOUNDS
+
+Memo = tuple[bytes, bytes, bytes]
+"""What a request asks for as it came in: path, query, body."""
+
 _COUNTS = {
     (form, status): metrics.hot("POST" if form is Form.FETCH else "GET", TEMPLATES[form], status)
     for form in Form
@@ -80,7 +84,7 @@ class Dispatcher:
         self._cors = bool(get_settings().cors_origins)
         self._ids = secrets.token_hex(8)
         self._number = 0
-        self._calls: dict[tuple[bytes, bytes, bytes], Call] = {}
+        self._calls: dict[Memo, Call] = {}
         self._hits = metrics.snapshot_reads["hit"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,9 +109,10 @@ class Dispatcher:
         """Answer from memory if that can be; say whether it was answered."""
         began = time.monotonic()
         shown = Shown(scope["headers"], cors=self._cors)
+        memo = (scope["raw_path"], scope["query_string"], body)
         grant = None if shown.is_odd else self.serving.grants.get(shown.digest())
         if grant is not None:
-            hit = grant.hits.get((scope["raw_path"], scope["query_string"], body))
+            hit = grant.hits.get(memo)
             if (
                 hit is not None
                 and hit.snapshot.is_live
@@ -127,7 +132,7 @@ class Dispatcher:
             return False
         refusal: AppError | None = None
         try:
-            return await self._answer(scope, send, shown, body, began)
+            return await self._answer(scope, send, shown, memo, began)
         except Unavailable as error:
             refusal = error
         except SQLAlchemyError as error:
@@ -141,10 +146,10 @@ class Dispatcher:
         return True
 
     async def _answer(
-        self, scope: Scope, send: Send, shown: Shown, body: bytes, began: float
+        self, scope: Scope, send: Send, shown: Shown, memo: Memo, began: float
     ) -> bool:
         """Answer what is asked for the first time, or anew after a change; say whether it was."""
-        call = self._call(scope, body)
+        call = self._call(scope, memo)
         if call is None:
             return False
         request = self._request(scope, shown)
@@ -160,22 +165,20 @@ class Dispatcher:
         snapshot, space, access = found.snapshot, found.space, found.access
         if call.form is not Form.STORED and snapshot.reveals(access):
             return False
-        answer = await self.serving.answer(space, snapshot, call, request)
+        answer = await self.serving.answer(space, snapshot, call, access, request)
         if answer is None or space.channel.ended:
             return False
-        memo = (scope["raw_path"], scope["query_string"], body)
         if found.grant and not access.scopes.addresses and not call.wait and _is_short(memo):
             self.serving.remember(found.grant, memo, call, snapshot, answer)
         count_reads(access, call)
         await self._send(send, shown, space, call, answer, began, request.request_id, found.stale)
         return True
 
-    def _call(self, scope: Scope, body: bytes) -> Call | None:
-        memo = (scope["raw_path"], scope["query_string"], body)
+    def _call(self, scope: Scope, memo: Memo) -> Call | None:
         call = self._calls.get(memo)
         if call is not None:
             return call
-        call = read(scope, body)
+        call = read(scope, memo[2])
         if call is not None and _is_short(memo):
             if len(self._calls) >= MOST_CALLS:
                 self._calls.clear()
@@ -195,7 +198,7 @@ class Dispatcher:
             access, space = grant.access, grant.space
         else:
             access, space = await self.serving.access(credential, call.workspace, request)
-        if not may_read(access, call.level):
+        if not access.allows(Permission.READ, call.level):
             raise NotServed
         if call.least is not None:
             await self._reach(space, call.least)
@@ -272,7 +275,10 @@ class Dispatcher:
         unchanged = (
             etag != b""
             and call.form is not Form.FETCH
-            and (etag == answer.etag or _matches(etag, answer.etag))
+            and (
+                etag == answer.etag
+                or is_known(tags(etag.decode("latin-1")) or (), answer.etag.decode())
+            )
         )
         status = 304 if unchanged else 200
         headers = [
@@ -292,25 +298,15 @@ class Dispatcher:
         counts.buckets[bisect_left(BOUNDS, seconds)] += 1
 
 
-def _matches(header: bytes, etag: bytes) -> bool:
-    wanted = tags(header.decode("latin-1")) or ()
-    return "*" in wanted or _names(wanted, etag.decode())
-
-
-def _names(wanted: Iterable[str], etag: str) -> bool:
-    return etag in (tag.removeprefix("W/") for tag in wanted)
-
-
 def _knows(found: Found, call: Call, shown: bytes) -> bool:
     """Say whether a caller who waits has the config that it would get."""
     seen = found.snapshot.seen_by(found.access)
     if call.form is Form.FETCH:
         return seen.version == call.version
-    wanted = tags(shown.decode("latin-1")) or ()
-    return call.form is Form.EFFECTIVE and _names(wanted, seen.etag)
+    return call.form is Form.EFFECTIVE and names(tags(shown.decode("latin-1")) or (), seen.etag)
 
 
-def _is_short(memo: tuple[bytes, bytes, bytes]) -> bool:
+def _is_short(memo: Memo) -> bool:
     return sum(map(len, memo)) <= MEMO_BYTES
 
 

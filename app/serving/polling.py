@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
-from app.core import metrics
+from app.core import metrics, waiting
 from app.serving.service import Found, Serving
 
 
@@ -28,9 +27,7 @@ async def wait(
         while is_known(found) and not serving.is_closing and (left := end - time.monotonic()) > 0:
             future = asyncio.get_running_loop().create_future()
             found.snapshot.changed(future)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await future
+            await waiting.wait(future, left)
             found = await find()
     finally:
         metrics.listener_left("long_poll")

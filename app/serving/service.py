@@ -22,7 +22,6 @@ from app.serving.sharing import shared
 from app.serving.snapshots import Answer, Snapshot
 from app.serving.spaces import Space
 from app.workspaces.deps import Access, open_access
-from app.workspaces.permissions import Permission
 
 Result = TypeVar("Result")
 
@@ -36,7 +35,6 @@ LARGE_BYTES = 64 * 1024
 NAME_BYTES = 100
 """About what one of the keys takes that an answer is kept for."""
 FLUSH_SECONDS = 1.0
-FOREVER = float("inf")
 
 
 class NotServed(Exception):
@@ -82,7 +80,7 @@ class Found:
 
 
 class Serving:
-    """The grants and spaces of a process. Everything but `_read` happens in the event loop."""
+    """The grants and spaces of a process. All but what `read` runs happens in the event loop."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
@@ -231,8 +229,7 @@ class Serving:
                 access, space = await self.access(credential, None, request)
         finally:
             del self._asking[digest]
-        until = FOREVER if access.lasts is None else began + access.lasts
-        grant = self.grants[digest] = Grant(access, space, until=until)
+        grant = self.grants[digest] = Grant(access, space, until=access.until(began))
         return grant
 
     def is_good(self, grant: Grant) -> bool:
@@ -247,7 +244,7 @@ class Serving:
     ) -> Snapshot | None:
         """Return the snapshot of a level, None when there is nothing."""
 
-        async def load(space: Space, level: Level) -> tuple[AnyRow, Sequence[AnyRow]]:
+        async def load() -> tuple[AnyRow, Sequence[AnyRow]]:
             workspace_id = space.channel.workspace_id
 
             def work() -> tuple[AnyRow, Sequence[AnyRow]]:
@@ -272,7 +269,12 @@ class Serving:
         return found
 
     async def answer(
-        self, space: Space, snapshot: Snapshot, call: Call, request: context.RequestContext
+        self,
+        space: Space,
+        snapshot: Snapshot,
+        call: Call,
+        access: Access,
+        request: context.RequestContext,
     ) -> Answer | None:
         """Return what everybody may see of a snapshot; None when it does not have that."""
         answer = snapshot.answers.get(call.part)
@@ -280,7 +282,9 @@ class Serving:
             return answer
         if call.form is Form.ITEM:
             key, at = call.key or "", space.channel.head
-            answer = await self.read(lambda: answers.render_item(snapshot, key, at=at), request)
+            answer = await self.read(
+                lambda: answers.render_item(snapshot, key, access=access, at=at), request
+            )
         elif snapshot.effective.size > LARGE_BYTES:
             answer = await self.read(lambda: self._render(space, snapshot, call), request)
         else:
@@ -302,11 +306,6 @@ class Serving:
             for other in self.grants.values():
                 other.hits.clear()
         grant.hits[request] = Hit(call, grant, snapshot, answer)
-
-
-def may_read(access: Access, level: Level) -> bool:
-    """Say whether a caller may read a level."""
-    return access.allows(Permission.READ, level)
 
 
 def count_reads(access: Access, call: Call, count: int = 1) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from app.configs.levels import Level
+from app.core import waiting
 from app.core.answers import JSON
 from app.effective.service import Effective, Part
 from app.secrets.service import shows_secrets
@@ -124,9 +125,7 @@ class Snapshot:
 
     def wake(self) -> None:
         """Wake who waits for a change."""
-        for future in (*self._waiting,):
-            if not future.done():
-                future.set_result(None)
+        waiting.wake((*self._waiting,))
 
     def add(self, form: object, answer: Answer, more: int = 0) -> int:
         """Keep an answer; return the bytes that it takes, with so many for its form."""

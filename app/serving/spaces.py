@@ -17,7 +17,7 @@ TRIES = 5
 ABSENT_BYTES = 500
 """About what it takes to know that a level has no document."""
 
-Load = Callable[["Space", Level], Awaitable[tuple[AnyRow, Sequence[AnyRow]]]]
+Load = Callable[[], Awaitable[tuple[AnyRow, Sequence[AnyRow]]]]
 
 
 class Space:
@@ -179,7 +179,7 @@ class Space:
 
     async def _load(self, level: Level, missing: tuple[Level, ...], load: Load) -> None:
         cleared = self._cleared
-        head, rows = await load(self, level)
+        head, rows = await load()
         newer = self.channel.since(head.head)
         if self.channel.ended or newer is None or cleared != self._cleared:
             return

@@ -1,5 +1,6 @@
 """The right to a workspace as a parameter type: a route that names one has had it proved."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -92,6 +93,10 @@ class Access:
         """Say whether an action is allowed, at a level if one is given."""
         allowed = permission in self.scopes.actions
         return allowed and (place is None or self.scopes.covers(place))
+
+    def until(self, since: float) -> float:
+        """Return when the credential ends, on the clock by which it was asked for at `since`."""
+        return math.inf if self.lasts is None else since + self.lasts
 
     def count_read(self, resource_type: str, resource: str) -> None:
         """Count a read for the audit, off the request's path."""

@@ -11,6 +11,7 @@ def test_a_fetch_says_everything(ada: Person):
     effective = ada.get("/config/billing", environment="staging")
     assert answer.json() == {
         "configs": {"a": 1, "b": {"c": None}},
+        "secrets": [],
         "version": effective.json()["version"],
         "revision": 2,
         "cache_ttl": 60,

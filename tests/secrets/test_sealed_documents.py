@@ -49,6 +49,7 @@ def test_services_get_the_value_and_viewers_bullets(ada: Person, bob: Person):
     for person, seen in ((key, PLAIN), (reader, BULLETS)):
         answer = person.post("/api/v1/configs/fetch", fetch).json()
         assert answer["configs"] == {"db": {"password": seen}}
+        assert answer["secrets"] == ["db.password"]
         answer = person.get("/api/v1/config/db.password", service_name="billing").json()
         assert (answer["value"], answer["is_encrypted"]) == (seen, True)
     problem = reader.get("/config/get", service="billing", reveal=True)

@@ -172,7 +172,7 @@ def test_fetching_one_key_reads_one_secret(ada: Person):
     make(ada, "a", PLAIN, is_encrypted=True)
     make(ada, "b", "other", is_encrypted=True)
     answer = ada.post(f"{CONFIGS}/fetch", {"app_id": "billing", "keys": ["a"]})
-    assert answer.json()["configs"] == {"a": PLAIN}
+    assert (answer.json()["configs"], answer.json()["secrets"]) == ({"a": PLAIN}, ["a"])
     [event] = ada.get("/api/v1/audit", action="read_secret").json()["logs"]
     assert list(event["metadata"]["keys"]) == ["a"]
     value_of(ada, "b")
