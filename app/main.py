@@ -1,7 +1,6 @@
 """The FastAPI application: middleware, routers, lifespan. Wiring only."""
 
 import asyncio
-import gc
 import signal
 import threading
 from collections.abc import AsyncIterator
@@ -20,7 +19,7 @@ from app.auth import passwords
 from app.auth.deps import ANONYMOUS, Caller
 from app.background.loop import Loop
 from app.background.rotations import Rotations
-from app.core import db, handlers, logs, metrics
+from app.core import db, garbage, handlers, logs, metrics
 from app.core.errors import AppError
 from app.core.http import RequestMiddleware
 from app.core.openapi import DESCRIPTION, TAGS, use_problem_schemas
@@ -72,9 +71,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         end_streams_when_told_to_stop(live, serving)
     rotations = Rotations()
     rotations.start()
-    if threading.current_thread() is threading.main_thread():
-        gc.collect()
-        gc.freeze()  # what is there for good is looked through no more: that stops all readers
+    garbage.settle()
     try:
         yield
     finally:

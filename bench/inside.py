@@ -32,6 +32,7 @@ from app.serving.calls import Call, Form
 from app.serving.dispatcher import Dispatcher
 from app.serving.service import Serving
 from app.serving.spaces import Space
+from app.workspaces.deps import Access
 from bench import store
 from bench.lines import Table
 from bench.sealed import READ, Client, connected
@@ -77,21 +78,21 @@ async def timed(act: Act) -> float:
 class Inside:
     """The serving of this process, for one caller."""
 
-    def __init__(self, serving: Serving, space: Space) -> None:
-        self.serving, self.space = serving, space
+    def __init__(self, serving: Serving, space: Space, access: Access) -> None:
+        self.serving, self.space, self.access = serving, space, access
         self.call = Call(Form.EFFECTIVE, Level.of(SERVICE, STAGE))
         self.body = b""
 
     @classmethod
     async def open(cls, serving: Serving, key: str) -> "Inside":
-        _, space = await serving.access(KeyDigest(keys.digest(key)), None, SELF)
-        return cls(serving, space)
+        access, space = await serving.access(KeyDigest(keys.digest(key)), None, SELF)
+        return cls(serving, space, access)
 
     async def cold(self) -> None:
         """Make the answer from what the database has."""
         snapshot = await self.serving.snapshot(self.space, self.call.level, SELF)
         assert snapshot is not None
-        answer = await self.serving.answer(self.space, snapshot, self.call, SELF)
+        answer = await self.serving.answer(self.space, snapshot, self.call, self.access, SELF)
         assert answer is not None
         self.body = answer.body
 

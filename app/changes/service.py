@@ -152,14 +152,14 @@ def apply(
     if not touched:
         return Applied(access, pending, None)
     kinds.project(session, access=access, pending={one.target: one for one in touched})
-    written = writing.write(
-        session,
-        commit=_commit(access, message),
-        items=[_item(one) for one in touched if one.writes],
-        keys=[item for one in touched for item in _key_items(one)],
-    )
+    commit = _commit(access, message)
+    items = [_item(one) for one in touched if one.writes]
+    keys = [item for one in touched for item in _key_items(one)]
+    written = writing.write(session, commit=commit, items=items, keys=keys)
     events.mark(session)
     session.info["revision"] = written.revision
+    told = writing.told(commit, written, items, keys)
+    session.info.setdefault("commits", []).append((access.workspace_id, told))
     session.info.setdefault("access", access)
     return Applied(access, pending, written)
 

@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.changes.keys import KeyRow
+from app.feed.commits import Change, level_of
+from app.feed.commits import Commit as Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +231,25 @@ def _key_values(keys: Sequence[KeyItem]) -> dict[str, object]:
         "key_environments": [key.environment for key in keys],
         "key_noted": [key.noted for key in keys],
     }
+
+
+def told(commit: Commit, written: Written, items: Sequence[Item], keys: Sequence[KeyItem]) -> Told:
+    """Return a commit as the feed would read it: the changes in the order of their events."""
+    changes = [
+        Change(
+            item.action,
+            item.resource_type,
+            str(item.id),
+            level_of(item.service, item.environment),
+            None,
+            written.versions[item.id],
+        )
+        for item in sorted(items, key=lambda item: item.id)
+        if item.noted
+    ]
+    for key in keys:
+        if key.noted:
+            key_id, version = written.keys[key.row.config_id, key.row.name]
+            level = level_of(key.service, key.environment)
+            changes.append(Change(key.row.action, "key", str(key_id), level, key.row.name, version))
+    return Told(written.revision, written.at, commit.actor_name, commit.message, tuple(changes))

@@ -79,6 +79,10 @@ def collect(rows: Iterable[Any]) -> dict[int, list[Commit]]:
 
 
 def _change(row: Any) -> Change:
-    service = None if row.service in {None, GLOBAL} else row.service
-    level = Level(service, row.environment)
+    level = level_of(row.service, row.environment)
     return Change(row.action, row.resource_type, row.resource_id, level, row.key, row.version)
+
+
+def level_of(service: str | None, environment: str | None) -> Level:
+    """Return how wide a change reaches, by the names in its event."""
+    return Level(None if service == GLOBAL else service, environment)

@@ -5,7 +5,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,8 @@ FRESH_SECONDS = 2.0
 """What was confirmed less than this ago is passed on without a word."""
 TICK_SECONDS, PAUSE_SECONDS = 0.1, 0.2
 """The event loop looks at the clock this often; when it is so late, the process was stopped."""
+LOOK, TELL = b"!", b"."
+"""What the thread is woken for: to ask the database, or only to tell others."""
 PATIENCE_SECONDS = 1.0
 ROUND_SECONDS = 1.0
 CONNECT_SECONDS = 3.0
@@ -104,24 +106,33 @@ class Feed:
                 self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
                 self._thread.start()
 
-    def wake(self) -> None:
-        """Have the database asked at once."""
+    def wake(self, why: bytes = LOOK) -> None:
+        """Have the database asked at once, or only other processes told."""
         with suppress(OSError):
-            self._far.send(b"!")
+            self._far.send(why)
 
     def committed(self, session: Session) -> None:
-        """Note that this process committed something, before its answer leaves."""
-        access = session.info.get("access")
-        if access is None:
+        """Take what this process committed, before its answer leaves.
+
+        Changes are passed on as they are; a change of rights has to be asked for.
+        """
+        commits: list[tuple[int, Commit]] = session.info.pop("commits", [])
+        doubted: set[int] = session.info.pop("rights", set())
+        if not commits and not doubted:
             return
         with self._lock:
-            now = self._last_mark = time.monotonic()
-            self._marked.add(access.workspace_id)
-            channel = self.channels.get(access.workspace_id)
+            self._marked |= doubted.union(workspace_id for workspace_id, _ in commits)
+            self._doubt(doubted)
+        self._start()
+        self._tell(self._pass_on, commits)
+        self.wake(LOOK if doubted else TELL)
+
+    def _doubt(self, workspace_ids: Iterable[int]) -> None:
+        now = self._last_mark = time.monotonic()
+        for workspace_id in workspace_ids:
+            channel = self.channels.get(workspace_id)
             if channel is not None:
                 channel.doubt(now)
-        self._start()
-        self.wake()
 
     def doubt(self, channel: Channel) -> None:
         """Confirm a channel anew before it counts as fresh again."""
@@ -203,38 +214,41 @@ class Feed:
         """Look at the database whenever there is a reason to, until it does not answer."""
         raw: Any = connection.connection.driver_connection
         own = raw.info.backend_pid
+        looked, is_due = 0.0, True
         while not self._stopping:
             with self._lock:
                 marked, self._marked = self._marked, set()
-            db.deadline.set(time.monotonic() + ROUND_SECONDS)
-            self._look(connection)
+            now = time.monotonic()
+            db.deadline.set(now + ROUND_SECONDS)
+            if is_due or now - looked > POLL_SECONDS:
+                self._look(connection)
+                looked = now
             if marked:
                 crud.notify(connection, workspace_ids=marked)
-            self._await(raw, own)
+            is_due = self._await(raw, own, looked + POLL_SECONDS)
 
-    def _await(self, raw: Any, own: int) -> None:
+    def _await(self, raw: Any, own: int, end: float) -> bool:
         """Sleep until somebody calls, another process commits in a workspace here, or it is time.
 
-        Notifications about other workspaces do not end the sleep.
+        Notifications about other workspaces do not end the sleep. Return whether to look.
         """
         near, connection = self._near.fileno(), raw.fileno()
         ready = select.poll()  # unlike select.select, with any number of open files
         for number in (near, connection):
             ready.register(number, select.POLLIN)
-        end = time.monotonic() + POLL_SECONDS
         while (left := end - time.monotonic()) > 0:
             numbers = {number for number, _ in ready.poll(left * 1000)}
             if near in numbers:
                 with suppress(BlockingIOError):
-                    self._near.recv(4096)
-                return
+                    return LOOK in self._near.recv(4096)
             if connection in numbers:
                 raw.poll()
                 told = [note for note in raw.notifies if note.pid != own]
                 raw.notifies.clear()
                 names = {part for note in told for part in note.payload.split(",")}
                 if any(name == crud.EVERYWHERE or int(name) in self.channels for name in names):
-                    return
+                    return True
+        return True
 
     def _look(self, connection: Connection) -> None:
         """Take one round to the channels."""
@@ -289,11 +303,24 @@ class Feed:
             self._applied.set()
             self._done()
 
+    def _pass_on(self, commits: Iterable[tuple[int, Commit]]) -> None:
+        """Take own commits; what does not follow on what is known has to be asked for."""
+        for workspace_id, commit in commits:
+            channel = self.channels.get(workspace_id)
+            if channel is None:
+                continue
+            if commit.revision == channel.head + 1:
+                channel.advance([commit])
+                metrics.feed_commits.count += 1
+            else:
+                self.doubt(channel)
+                self.wake()
+
     def _bring(self, channel: Channel, row: AnyRow, found: Round) -> None:
         channel.change_rights(row.rights)
-        known = channel.head  # newer, if the last round was applied after this one had begun
+        known = channel.head  # newer, if own commits came after this round had begun
         commits = [one for one in found.commits.get(row.workspace_id, ()) if one.revision > known]
-        if len(commits) != row.revision - channel.head:
+        if len(commits) != max(0, row.revision - known):
             self._drop(channel, BEHIND)
             return
         channel.advance(commits)

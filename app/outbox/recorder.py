@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,6 +20,7 @@ log = structlog.get_logger()
 
 SINGLY_PER_MINUTE = 20
 MAX_KEYS = 20_000
+BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,9 @@ class Read:
     resource_type: str
     resource: str
     actor_id: int | None
+
+
+Counted = tuple[Read, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,8 @@ class Recorder:
         if not (reads or refusals or more or used):
             return
         try:
+            _write(reads)
             with db.transaction() as session:
-                if reads:
-                    session.execute(_COUNT, _columns(reads))
                 if used:
                     session.execute(_USE, {"ids": [*used], "moments": [*used.values()]})
                 rows = [_refusal_row(one) for one in refusals]
@@ -178,15 +182,26 @@ _USE = text(
 )
 
 
-def _columns(reads: Counter[Read]) -> dict[str, object]:
+def _write(reads: Counter[Read]) -> None:
+    """Write reads, and take out what is written; by parts, as many at once hold up all threads."""
+    counted = [*reads.items()]
+    for begin in range(0, len(counted), BATCH):
+        some = counted[begin : begin + BATCH]
+        with db.transaction() as session:
+            session.execute(_COUNT, _columns(some))
+        for read, _ in some:
+            del reads[read]
+
+
+def _columns(reads: Sequence[Counted]) -> dict[str, object]:
     return {
-        "minutes": [one.minute for one in reads],
-        "workspaces": [one.workspace_id for one in reads],
-        "names": [one.actor_name for one in reads],
-        "types": [one.resource_type for one in reads],
-        "resources": [one.resource for one in reads],
-        "actors": [one.actor_id for one in reads],
-        "counts": [*reads.values()],
+        "minutes": [one.minute for one, _ in reads],
+        "workspaces": [one.workspace_id for one, _ in reads],
+        "names": [one.actor_name for one, _ in reads],
+        "types": [one.resource_type for one, _ in reads],
+        "resources": [one.resource for one, _ in reads],
+        "actors": [one.actor_id for one, _ in reads],
+        "counts": [count for _, count in reads],
     }
 
 

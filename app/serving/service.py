@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from app.auth.deps import Credential
 from app.configs.levels import Level
-from app.core import context, db, metrics
+from app.core import context, db, garbage, metrics
 from app.core.db import AnyRow
 from app.core.errors import Busy
 from app.core.settings import get_settings
@@ -34,7 +34,9 @@ LARGE_BYTES = 64 * 1024
 """Merging more than this is done beside the event loop."""
 NAME_BYTES = 100
 """About what one of the keys takes that an answer is kept for."""
-FLUSH_SECONDS = 1.0
+TIDY_SECONDS, FLUSH_SECONDS = 1.0, 10.0
+SLICE, PAUSE_SECONDS = 200, 0.001
+"""So many hits are counted before others have their turn, and for how long they have it."""
 
 
 class NotServed(Exception):
@@ -116,17 +118,28 @@ class Serving:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _flush_for_ever(self) -> None:
+        flushed, seen = time.monotonic(), 0
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            self.flush()
+            await asyncio.sleep(TIDY_SECONDS)
+            if time.monotonic() - flushed >= FLUSH_SECONDS:
+                await self._flush_by_and_by()
+                flushed = time.monotonic()
             self._tidy()
+            reads = metrics.snapshot_reads["hit"].count
+            if reads == seen and not self._waiting:
+                garbage.collect_at_rest()
+            seen = reads
+
+    async def _flush_by_and_by(self) -> None:
+        touched, self.touched = self.touched, []
+        for begin in range(0, len(touched), SLICE):
+            _count(touched[begin : begin + SLICE])
+            await asyncio.sleep(PAUSE_SECONDS)
 
     def flush(self) -> None:
         """Tell the audit of the reads since the last time."""
         touched, self.touched = self.touched, []
-        for hit in touched:
-            count, hit.count = hit.count, 0
-            count_reads(hit.grant.access, hit.call, count)
+        _count(touched)
 
     def _measure(self) -> None:
         metrics.set_snapshots(
@@ -306,6 +319,12 @@ class Serving:
             for other in self.grants.values():
                 other.hits.clear()
         grant.hits[request] = Hit(call, grant, snapshot, answer)
+
+
+def _count(hits: Sequence[Hit]) -> None:
+    for hit in hits:
+        count, hit.count = hit.count, 0
+        count_reads(hit.grant.access, hit.call, count)
 
 
 def count_reads(access: Access, call: Call, count: int = 1) -> None:

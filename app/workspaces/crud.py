@@ -205,6 +205,7 @@ def count_rights(session: Session, *, workspace_id: int) -> None:
         .where(WorkspaceHead.workspace_id == workspace_id)
         .values(rights=WorkspaceHead.rights + 1)
     )
+    session.info.setdefault("rights", set()).add(workspace_id)
 
 
 def is_slug_taken(session: Session, *, slug: str) -> bool:

@@ -10,12 +10,13 @@ from sqlalchemy import Row, text
 from app.configs.levels import Level
 from app.core import db
 from app.feed import channel as channels
+from app.feed import crud
 from app.feed.channel import Channel
-from app.feed.commits import Change, Commit
+from app.feed.commits import Change, Commit, collect
 from app.feed.service import Feed, Round
 from tests.processes import until
 from tests.realtime.conftest import Place
-from tests.realtime.test_stream import write
+from tests.realtime.test_stream import change_all, write
 
 pytestmark = pytest.mark.xdist_group("realtime")
 
@@ -85,6 +86,48 @@ def test_a_round_that_comes_late_repeats_nothing():
         return found or []
 
     assert asyncio.run(apply()) == [6, 7, 8]
+
+
+def test_own_commits_that_do_not_follow_are_asked_for():
+    async def apply() -> list[int]:
+        feed = Feed()
+        feed.open()
+        channel = feed.channels[1] = Channel(1, head=5, rights=0)
+        channel.fresh_until = float("inf")
+        feed._pass_on([(1, commit(6)), (2, commit(1))])
+        assert channel.fresh_until == float("inf")
+        feed._pass_on([(1, commit(8))])
+        assert channel.fresh_until == 0.0
+        feed._pass_on([(1, commit(7))])
+        found = revisions(channel, 5)
+        await feed.close()
+        return found or []
+
+    assert asyncio.run(apply()) == [6, 7]
+
+
+def test_own_commits_are_passed_on_as_the_database_has_them(place: Place):
+    ada = place.person()
+    with place.stream(ada) as opened:
+        first = int(str(opened.hello().id).rpartition("-")[2])
+        write(ada, "billing", {"a": 1, "b": {"c": [1]}}, message="why")
+        assert ada.post("/environments", {"name": "other"}).status_code == 201
+        change_all(ada, ("web", None), ("billing", "other"), (None, None), (None, "other"))
+        ada.post("/api/v1/config", {"key": "x.y", "value": 1, "service_name": "web"})
+        last = write(ada, "web", {"n": 2}, environment="other")
+        while opened.change()["revision"] != last:
+            pass
+        slug = {"slug": ada.username}
+        with db.transaction() as session:
+            query = text("SELECT id FROM workspaces WHERE slug = :slug")
+            workspace_id = session.execute(query, slug).scalar_one()
+            wanted = {workspace_id: (first, last)}
+            stored = collect(crud.list_commits(session, ranges=wanted, limit=100))[workspace_id]
+        told = place.do(lambda: place.live.feed.channels[workspace_id].since(first))
+    assert len(told) == last - first >= 4
+    for one, other in zip(told, stored, strict=True):
+        names = ("revision", "at", "actor", "message", "changes")
+        assert [getattr(one, name) for name in names] == [getattr(other, name) for name in names]
 
 
 def test_an_older_database_is_another_history(place: Place):

@@ -230,7 +230,7 @@ def test_reads_are_counted_exactly(doors, ada, reader):
             return {resource: int(count) for resource, count in rows}
 
     expected = {"billing": 17, "billing a": 4}
-    until(lambda: counted() == expected, f"{expected} are counted", seconds=10)
+    until(lambda: counted() == expected, f"{expected} are counted")
 
 
 class TestLittleMemory:

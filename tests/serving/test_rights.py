@@ -230,9 +230,9 @@ def test_the_last_use_of_a_key_is_noted(doors, ada):
     def last() -> Any:
         return ada.get(f"/api/v1/api-keys/{one.id}").json()["last_used_at"]
 
-    first = until(last, "the key was used", seconds=10)
+    first = until(last, "the key was used")
     send(doors.front, one, effective())
-    until(lambda: last() > first, "and again, by a read from memory", seconds=10)
+    until(lambda: last() > first, "and again, by a read from memory")
 
 
 def test_reveals_are_told_of_every_time(doors, ada):
