@@ -1,5 +1,6 @@
 """`python -m bench live`: how soon a change is known, each figure beside its yardstick."""
 
+import gc
 import os
 import resource
 import select
@@ -174,6 +175,8 @@ def streams(table: Table, person: Person, *, brief: bool) -> None:
             one.open(WARM)
         told = ours.post(update(person.token))
         plain.post(bare_post(frame_of(told)))
+        gc.collect()
+        gc.freeze()  # the pauses of this process are not the server's
         memory = {one: Memory(before=resident_kib(one.server.pid)) for one in (ours, plain)}
         took = {}
         for one in (ours, plain):
