@@ -17,6 +17,9 @@ OVERHEAD_BYTES = 2000
 """About what the objects around the bytes of a snapshot or document take."""
 
 
+ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """What a rollout puts in the place of a value, for contexts that its compiled rule chooses."""
@@ -44,22 +47,22 @@ class Document:
 class Answer:
     """The body of a 200 with its tag, and the headers that never differ."""
 
-    __slots__ = ("body", "etag", "headers", "unchanged")
+    __slots__ = ("body", "etag", "headers")
 
     def __init__(self, body: bytes, etag: str) -> None:
         self.body = body
         self.etag = etag.encode()
-        always = [
-            (b"etag", self.etag),
-            (b"x-content-type-options", b"nosniff"),
-            (b"cache-control", b"no-store"),
-        ]
-        self.unchanged = always
-        self.headers = [
+        self.headers = (  # a tuple, which the garbage collector soon leaves alone
             (b"content-type", JSON.encode()),
             (b"content-length", str(len(body)).encode()),
-            *always,
-        ]
+            (b"etag", self.etag),
+            *ALWAYS,
+        )
+
+    @property
+    def unchanged(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers of a 304: without those of the body."""
+        return self.headers[2:]
 
 
 class Snapshot:
@@ -95,7 +98,7 @@ class Snapshot:
         self.candidates: tuple[Candidate, ...] = ()
         self.answers: dict[object, Answer] = {}
         self.size = OVERHEAD_BYTES
-        self._waiting: set[Future[None]] = set()
+        self._waiting: set[Future[None]] | None = None
 
     def reveals(self, access: Access) -> bool:
         """Say whether a caller gets plain secrets here."""
@@ -114,6 +117,8 @@ class Snapshot:
 
     def changed(self, future: Future[None]) -> None:
         """Have a future done when the snapshot is not live any more."""
+        if self._waiting is None:
+            self._waiting = set()
         self._waiting.add(future)
         future.add_done_callback(self._waiting.discard)
 
@@ -125,7 +130,8 @@ class Snapshot:
 
     def wake(self) -> None:
         """Wake who waits for a change."""
-        waiting.wake((*self._waiting,))
+        if self._waiting:
+            waiting.wake((*self._waiting,))
 
     def add(self, form: object, answer: Answer, more: int = 0) -> int:
         """Keep an answer; return the bytes that it takes, with so many for its form."""
