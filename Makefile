@@ -9,7 +9,7 @@ UPGRADE ?= --upgrade
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check format lint types imports lock-check openapi fix lock bench seed faults broken
+.PHONY: help run test check format lint types imports lock-check openapi fix lock package bench seed faults broken
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,16 @@ fix: $(VENV)/.dev ## Format the code and apply Ruff's safe fixes
 
 lock: $(VENV)/.dev ## Compile the lock files, upgrading (UPGRADE= keeps the other pins)
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) -o $$name.txt $$name.in >/dev/null || exit 1; done
+
+# In an empty environment, which needs a package index; the wheel itself is built without one.
+package: $(VENV)/.dev ## Build the client's wheel in build/, install it somewhere empty and use it
+	@rm -rf build/wheel build/empty
+	$(PY) -m uv build --quiet --wheel --no-build-isolation --out-dir build/wheel sdk
+	$(PY) -m uv venv --quiet --python $(PY) build/empty
+	$(PY) -m uv pip install --quiet --python build/empty/bin/python build/wheel/*.whl
+	cd build && empty/bin/python -W error -c 'import configsync; print(configsync.ConfigClient, configsync.__version__)'
+	wheel=$$(echo build/wheel/*.whl) && $(PY) -m uv pip install --quiet --python build/empty/bin/python "$$wheel[cli,encryption]"
+	cd build && empty/bin/configsync --version
 
 bench: $(VENV)/.dev ## Measure
 	$(PY) -m bench

@@ -1,21 +1,14 @@
-"""The client library beside its yardsticks: reading, swapping, hearing of a change, doing nothing.
-
-`python -m bench.client [listener-url key]`; the last two need a server and a key that may write.
-"""
+"""`python -m bench client`: reading, swapping, hearing of a change, doing nothing, a command."""
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
 import timeit
-from collections.abc import Callable
-from pathlib import Path
+from statistics import median
 from typing import Any
-
-import httpx
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "sdk" / "src"))
 
 from configsync import SyncConfigClient
 from configsync._options import Options
@@ -23,135 +16,160 @@ from configsync._snapshot import Origin, Snapshot
 from configsync._state import State
 from configsync._transport import Cursor, Fetched
 
-KEYS, CHANGES, IDLE_SECONDS = 100_000, 200, 20.0
+from bench import store
+from bench.lines import Table, percentile
+from bench.sealed import Client
+from bench.store import ROOT, Person
+
+KEYS, SWAPS = 100_000, 7
+CHANGES, BRIEF_CHANGES = 200, 40
+IDLE_SECONDS, BRIEF_IDLE = 20.0, 5.0
+COMMANDS = 11
+READ, SWAP_MS, HEARD_MS, IDLE_PERCENT, COLD_MS = 0.4, 100.0, 300.0, 0.1, 250.0
 SERVICE, ENVIRONMENT = "bench-client", "development"
+WRITE = ["read", "write"]
 
 
-def document(number: int, keys: int = KEYS) -> dict[str, Any]:
+def document(number: int) -> dict[str, Any]:
     """Return a document with so many scalar keys in objects of a hundred."""
     return {
         f"part_{part:04}": {f"key_{key:02}": number + key for key in range(100)}
-        for part in range(keys // 100)
+        for part in range(KEYS // 100)
     }
-
-
-def client_with(config: dict[str, Any]) -> SyncConfigClient:
-    """Return a client that holds a config without having asked a server."""
-    client = SyncConfigClient(base_url="http://localhost", app_id=SERVICE)
-    client._publish(Snapshot(config, Origin("server")))  # noqa: SLF001
-    return client
 
 
 def best(statement: str, names: dict[str, Any], times: int = 500_000) -> float:
     """Return the nanoseconds of a statement, the best of seven runs."""
-    timer = timeit.Timer(statement, globals=names)
-    return min(timer.repeat(7, times)) / times * 1e9
+    return min(timeit.Timer(statement, globals=names).repeat(7, times)) / times * 1e9
 
 
-def reading() -> float:
-    """Print `get` of a key beside `dict.get` of the same; return the ratio of their speeds."""
-    client = client_with(document(0))
-    plain = dict(client._now.flat)  # noqa: SLF001
-    names = {"client": client, "plain": plain, "key": "part_0500.key_50"}
-    # In turns, so that both see the same machine.
-    ours = min(best("client.get(key)", names) for _ in range(3))
-    bare = min(best("plain.get(key)", names) for _ in range(3))
-    print(f"get: {ours:.1f} ns, dict.get: {bare:.1f} ns, ratio {bare / ours:.2f} (>= 0.4)")
-    return bare / ours
-
-
-def swapping() -> tuple[float, float]:
-    """Print how long a swap of 100,000 keys takes, with and without parsing its JSON."""
-    state = State(
-        Options(base_url="http://localhost", app_id=SERVICE), lambda _: None, in_threads=True
+def reading(table: Table) -> None:
+    """Measure `get` of a key beside `dict.get` of the same, in turns."""
+    client = SyncConfigClient(base_url="http://localhost", app_id=SERVICE)
+    snapshot = Snapshot(document(0), Origin("server"))
+    client._publish(snapshot)  # noqa: SLF001  (as if a server had answered)
+    names = {"client": client, "plain": dict(snapshot.flat), "key": "part_0500.key_50"}
+    pairs = [(best("client.get(key)", names), best("plain.get(key)", names)) for _ in range(3)]
+    ours, plain = (min(pair[place] for pair in pairs) for place in (0, 1))
+    table.at_least(
+        "client.get of a key; dict.get",
+        f"{ours:.1f} ns",
+        f"{plain:.1f} ns",
+        ratio=plain / ours,
+        promised=READ,
     )
+
+
+def swapping(table: Table) -> None:
+    """Measure a swap of all keys beside parsing their JSON."""
+    options = Options(base_url="http://localhost", app_id=SERVICE)
+    state = State(options, lambda _: None, in_threads=True)
     heard = threading.Event()
     state.listeners.add(lambda _: heard.set(), None, None)
-    texts = [json.dumps(document(number)) for number in range(7)]
     parsed, swapped = [], []
-    for number, text in enumerate(texts):
+    for number, text in enumerate([json.dumps(document(number)) for number in range(SWAPS)]):
         began = time.perf_counter()
         configs = json.loads(text)
         between = time.perf_counter()
         state.take(Fetched(configs, (), f"v{number}", number, Cursor("e", number), 0.0))
-        swapped.append(time.perf_counter() - between)
-        parsed.append(between - began)
+        swapped.append((time.perf_counter() - between) * 1000)
+        parsed.append((between - began) * 1000)
     state.listeners.join()
     assert heard.is_set()
-    ours = sorted(swapped)[len(swapped) // 2] * 1000
-    both = sorted(map(sum, zip(parsed, swapped, strict=True)))[len(swapped) // 2] * 1000
-    print(f"swap of {KEYS:,} keys: {ours:.0f} ms (< 100), with parsing {both:.0f} ms")
-    return ours, both
+    what = f"{KEYS:,} keys taken, frozen, swapped; parsing their JSON"
+    table.below(what, median(swapped), "ms", median(parsed), promised=SWAP_MS)
 
 
-def write(http: httpx.Client, number: int) -> None:
+def write(owner: Client, number: int) -> None:
+    """Change the config."""
     body = {"name": SERVICE, "environment": ENVIRONMENT, "config": {"n": number}}
-    http.post("/config/update", json=body).raise_for_status()
+    owner.post("/config/update", body)
 
 
-def connected(url: str, key: str) -> SyncConfigClient:
-    """Return a client that hears of changes."""
-    client = SyncConfigClient(base_url=url, api_key=key, app_id=SERVICE, environment=ENVIRONMENT)
-    client.initialize()
-    client.start_auto_refresh()
-    while client.status.push != "stream":
-        time.sleep(0.05)
-    return client
+def hearing(table: Table, client: SyncConfigClient, owner: Client, changes: int) -> None:
+    """Measure from sending a change to a listener's call, beside the server's answer."""
+    heard: dict[int, float] = {}
+    came = threading.Event()
 
+    def listen(config: Any) -> None:
+        heard[config["n"]] = time.perf_counter()
+        came.set()
 
-def hearing(url: str, key: str) -> float:
-    """Print the time from sending a change to a listener's call; return p99 in ms."""
-    took = []
-    with httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=20) as http:
-        write(http, -1)
-        client = connected(url, key)
-        heard: dict[int, float] = {}
-        came = threading.Event()
-
-        def listen(config: Any) -> None:
-            heard[config["n"]] = time.perf_counter()
-            came.set()
-
-        client.on_change(listen)
-        for number in range(CHANGES):
+    remove = client.on_change(listen)
+    took, answered = [], []
+    for number in range(1, changes + 1):
+        began = time.perf_counter()
+        write(owner, number)
+        answered.append((time.perf_counter() - began) * 1000)
+        while number not in heard:
+            came.wait(1)
             came.clear()
-            began = time.perf_counter()
-            write(http, number)
-            while number not in heard:
-                came.wait(1)
-                came.clear()
-            took.append(heard[number] - began)
-            time.sleep(0.05)
-        client.close()
-    took.sort()
-    p99 = took[int(len(took) * 0.99) - 1] * 1000
-    print(f"change -> listener: p50 {took[len(took) // 2] * 1000:.1f}, p99 {p99:.1f} ms (< 300)")
-    return p99
+        took.append((heard[number] - began) * 1000)
+        time.sleep(0.05)
+    remove()
+    table.below(
+        "change sent -> listener called: p99; the write's own answer",
+        percentile(took, 99),
+        "ms",
+        percentile(answered, 99),
+        promised=HEARD_MS,
+    )
+    table.note(f"p50 {median(took):.1f} ms, the answer {median(answered):.1f} ms; {changes}")
 
 
-def idling(url: str, key: str, seconds: float = IDLE_SECONDS) -> float:
-    """Print the share of a core that a connected client takes; return it in percent."""
-    with httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=20) as http:
-        write(http, -2)
-    client = connected(url, key)
+def idling(table: Table, seconds: float) -> None:
+    """Measure the CPU of this process while a client is connected and nothing happens."""
     time.sleep(1)
-    before = sum(os.times()[:2])
+    before = time.process_time()
     time.sleep(seconds)
-    share = (sum(os.times()[:2]) - before) / seconds * 100
-    client.close()
-    print(f"idle: {share:.3f} % of a core over {seconds:.0f} s (< 0.1)")
-    return share
+    share = (time.process_time() - before) / seconds * 100
+    table.line(
+        f"CPU of a connected client, idle for {seconds:g} s",
+        f"{share:.3f} %",
+        promised=f"< {IDLE_PERCENT:g} %",
+        kept=share < IDLE_PERCENT,
+    )
 
 
-def main() -> None:
-    """Print what can be measured."""
-    todo: list[Callable[[], object]] = [reading, swapping]
-    if len(sys.argv) > 2:
-        url, key = sys.argv[1:3]
-        todo += [lambda: hearing(url, key), lambda: idling(url, key)]
-    for one in todo:
-        one()
+def command(table: Table, url: str, key: str) -> None:
+    """Measure `configsync get` from its start to its end, beside a bare interpreter."""
+    variables = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "sdk" / "src"),
+        "CONFIGSYNC_URL": url,
+        "CONFIGSYNC_API_KEY": key,
+        "CONFIGSYNC_APP_ID": SERVICE,
+        "CONFIGSYNC_ENVIRONMENT": ENVIRONMENT,
+    }
+
+    def run(*words: str) -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *words], env=variables, check=True, capture_output=True)
+        return (time.perf_counter() - began) * 1000
+
+    get = ("-m", "configsync", "get", "n")
+    run(*get)  # compiles
+    pairs = [(run(*get), run("-c", "pass")) for _ in range(COMMANDS)]
+    ours, plain = (median(pair[place] for pair in pairs) for place in (0, 1))
+    table.below("`configsync get`, cold; `python -c pass`", ours, "ms", plain, promised=COLD_MS)
 
 
-if __name__ == "__main__":
-    main()
+def run(person: Person, *, brief: bool) -> bool:
+    """Print the figures of the client library and the command line."""
+    table = Table(f"Client library and command line; load {os.getloadavg()[0]:.1f}")
+    reading(table)
+    swapping(table)
+    with store.configsync(1) as server:
+        owner = Client(server.port, person.token)
+        write(owner, 0)
+        url, key = f"http://127.0.0.1:{server.port}", owner.new_key(WRITE)
+        with SyncConfigClient(
+            base_url=url, api_key=key, app_id=SERVICE, environment=ENVIRONMENT
+        ) as client:
+            client.start_auto_refresh()
+            while client.status.push != "stream":
+                time.sleep(0.05)
+            hearing(table, client, owner, BRIEF_CHANGES if brief else CHANGES)
+            idling(table, BRIEF_IDLE if brief else IDLE_SECONDS)
+        command(table, url, key)
+    return table.good

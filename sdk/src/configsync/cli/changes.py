@@ -1,0 +1,143 @@
+"""`apply`: a change set from a file."""
+
+from typing import Annotated, Any
+
+import typer
+
+from configsync.cli import files, keys, output
+from configsync.cli.api import PREFIX
+from configsync.cli.context import GLOBAL, Context, Here, Level, Message, here
+from configsync.cli.failures import Code, Failure
+
+ABSENT = object()
+UNSET = {"$unset": True}
+
+
+def apply(
+    ctx: Context,
+    file: Annotated[
+        str, typer.Option("--file", "-f", help="A change set in JSON or YAML; - is stdin.")
+    ],
+    message: Message = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
+    ] = False,
+) -> None:
+    """Make the changes of a file together, or none of them."""
+    at = here(ctx)
+    change_set = _read(file)
+    if message is not None:
+        change_set["message"] = message
+    if dry_run:
+        _rehearse(at, change_set["changes"])
+        return
+    answer = at.api.call("POST", f"{PREFIX}/changes", body=change_set).body
+    output.say(f"{len(answer['changes'])} keys, revision {answer['revision']}.")
+    if at.as_json:
+        output.write_json(answer)
+
+
+def _read(file: str) -> dict[str, Any]:
+    found = files.parse(files.read(file), file)
+    changes = found.get("changes") if isinstance(found, dict) else None
+    if not isinstance(changes, list) or not changes:
+        raise Failure(f"{file} is no change set: it must have a list named changes.", Code.USAGE)
+    for number, one in enumerate(changes, 1):
+        if not isinstance(one, dict) or not isinstance(one.get("key"), str):
+            raise Failure(f"{file}: change {number} names no key.", Code.USAGE)
+        if one.get("op") not in {"set", "delete", "unset"}:
+            raise Failure(f"{file}: change {number} needs op: set, delete or unset.", Code.USAGE)
+        if (one["op"] == "set") != ("value" in one):
+            raise Failure(f"{file}: change {number}: a value belongs to set alone.", Code.USAGE)
+    return dict(found)
+
+
+def _rehearse(at: Here, changes: list[dict[str, Any]]) -> None:
+    """Show each change beside what is there now; raise Failure where it could not be made."""
+    known = _present(at, changes)
+    found = [_compared(one, known.get((_level(one), one["key"]))) for one in changes]
+    if at.as_json:
+        output.write_json({"dry_run": True, "changes": found})
+    for one in [] if at.as_json else found:
+        color = {"add": "green", "remove": "red", "change": "yellow"}.get(one["action"], "dim")
+        at.write(_line(one), color)
+    _refuse_duplicates(changes)
+    late = [f"{one['level']} {one['key']}" for one in found if one["conflict"]]
+    if late:
+        raise Failure(f"Not at the expected version: {', '.join(late)}.", Code.CONFLICT)
+    output.say("Nothing was changed. Without --dry-run it would be, in one revision.")
+
+
+def _level(change: dict[str, Any]) -> Level:
+    return Level(change.get("service") or GLOBAL, change.get("environment"))
+
+
+def _present(at: Here, changes: list[dict[str, Any]]) -> dict[tuple[Level, str], dict[str, Any]]:
+    levels = {_level(one): None for one in changes}
+    known = {one["name"] for one in at.api.pages("/environments", "environments")}
+    unknown = {one.environment for one in levels} - known - {None}
+    if unknown:
+        raise Failure(f"The workspace has no environment {', '.join(sorted(map(str, unknown)))}.")
+    found: dict[tuple[Level, str], dict[str, Any]] = {}
+    for level in output.progress(list(levels), "Reading"):
+        found |= {(level, one["key"]): one for one in keys.stored_keys(at.api, level)}
+    return found
+
+
+def _refuse_duplicates(changes: list[dict[str, Any]]) -> None:
+    seen = set()
+    for one in changes:
+        if (_level(one), one["key"]) in seen:
+            raise Failure(f"{_level(one)} {one['key']} stands twice in the file.")
+        seen.add((_level(one), one["key"]))
+
+
+def _compared(change: dict[str, Any], present: dict[str, Any] | None) -> dict[str, Any]:
+    is_there = present is not None and present["is_active"]
+    old = present["value"] if present is not None and is_there else ABSENT
+    new = {"set": change.get("value"), "unset": UNSET}.get(change["op"], ABSENT)
+    is_secret = change.get("is_encrypted") or (present is not None and present["is_encrypted"])
+    expected = change.get("expected_version")
+    shown = {"old": _shown(old, is_secret), "new": _shown(new, is_secret)}
+    return {
+        "level": str(_level(change)),
+        "key": change["key"],
+        "action": _action(old, new, is_secret=bool(is_secret)),
+        "version": present["version"] if present is not None else None,
+        "conflict": expected is not None and expected != (present["version"] if present else 0),
+        **{name: value for name, value in shown.items() if value is not ABSENT},
+    }
+
+
+def _action(old: Any, new: Any, *, is_secret: bool) -> str:
+    if old is ABSENT:
+        return "none" if new is ABSENT else "add"
+    if new is ABSENT:
+        return "remove"
+    same = output.dumps(old) == output.dumps(new)
+    return "none" if same and not is_secret else "change"
+
+
+def _shown(value: Any, is_secret: object) -> Any:
+    if value is ABSENT or value is UNSET:
+        return value
+    return output.BULLETS if is_secret or output.is_secret(value) else _masked(value)
+
+
+def _masked(value: Any) -> Any:
+    """Return a value with bullets in the place of the secrets inside it."""
+    if isinstance(value, dict):
+        if "$secret" in value:
+            return output.BULLETS
+        return {name: _masked(one) for name, one in value.items()}
+    return [_masked(one) for one in value] if isinstance(value, list) else value
+
+
+def _line(one: dict[str, Any]) -> str:
+    place = f"{one['level']} {one['key']}"
+    old, new = (output.short(one.get(name)) for name in ("old", "new"))
+    return {
+        "add": f"+ {place}: {new}",
+        "remove": f"- {place}: {old}",
+        "change": f"~ {place}: {old} -> {new}",
+    }.get(one["action"], f"= {place}")

@@ -1,0 +1,72 @@
+"""Files that people write: JSON or YAML."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from configsync.cli import keys
+from configsync.cli.failures import Code, Failure
+
+
+def read(name: str) -> str:
+    """Return the text of a file; `-` is standard input."""
+    if name == "-":
+        return sys.stdin.read()
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise Failure(f"Cannot read {name}: {error.strerror}.", Code.USAGE) from error
+    except UnicodeDecodeError as error:
+        raise Failure(f"{name} is not UTF-8.", Code.USAGE) from error
+
+
+def parse(text: str, name: str) -> Any:
+    """Return what JSON says, else what YAML says."""
+    try:
+        return keys.parsed(text)
+    except ValueError as error:
+        if name.endswith(".json") or text.lstrip().startswith(("{", "[")):
+            raise Failure(f"{name} is not JSON: {error}.", Code.USAGE) from error
+    return _checked(_yaml(text, name), name)
+
+
+def _yaml(text: str, name: str) -> Any:
+    yaml = yaml_or_failure()
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
+        """One that refuses a member that stands twice."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            names = [one.value for one, _ in node.value if isinstance(one.value, str)]
+            if len(names) > len(set(names)):
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"a member stands twice in the object of line {line}")
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise Failure(f"{name} is not YAML: {' '.join(str(error).split())}.", Code.USAGE) from error
+
+
+def yaml_or_failure() -> Any:
+    """Return the package for YAML, or raise Failure."""
+    try:
+        import yaml  # type: ignore[import-untyped]  # noqa: PLC0415  (only where YAML is used)
+    except ModuleNotFoundError:
+        raise Failure("YAML needs one more package: pip install pyyaml. JSON does not.") from None
+    return yaml
+
+
+def _checked(value: Any, name: str) -> Any:
+    """Return a value that JSON can hold, or raise Failure; YAML has dates and more."""
+    if isinstance(value, dict):
+        odd = next((one for one in value if not isinstance(one, str)), None)
+        if odd is not None:
+            raise Failure(f"{name}: the name {odd!r} must be in quotes.", Code.USAGE)
+        return {key: _checked(one, name) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_checked(one, name) for one in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise Failure(f"{name}: {value} must be in quotes, JSON has no such type.", Code.USAGE)

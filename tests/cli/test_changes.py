@@ -1,0 +1,228 @@
+"""`apply` and `export`."""
+
+import json
+import tomllib
+from xml.etree import ElementTree as ET
+
+import pexpect
+import pytest
+import yaml
+
+from tests.cli.prompt import Cli
+
+BULLETS = "••••••••"
+CONFIG = {
+    "text": 'a "quoted" $line\\',
+    "lines": "one\ntwo",
+    "ünicode key": "💡",
+    "number": 1.5,
+    "big": 10**20,
+    "on": True,
+    "list": [1, {"a": "b"}],
+    "empty": {},
+    "nested": {"deep": {"er": 1}},
+}
+
+
+def change_set(service: str, *changes: dict) -> dict:
+    return {"changes": [{"service": service, **one} for one in changes], "message": "from a file"}
+
+
+@pytest.fixture
+def file(cli: Cli):
+    def write(content: str, name: str = "changes.yaml") -> str:
+        (cli.home / name).write_text(content)
+        return name
+
+    return write
+
+
+def test_a_change_set_is_applied_as_a_whole(cli: Cli, api, service, file):
+    content = change_set(
+        service,
+        {"key": "a", "op": "set", "value": 1},
+        {"key": "b", "op": "set", "value": {"c": None}, "environment": "staging"},
+    )
+    said = cli("apply", "-f", file(json.dumps(content), "c.json"), "--json").ok().json
+    assert [one["key"] for one in said["changes"]] == ["a", "b"]
+    assert api.get(f"/config/{service}?environment=staging").json()["config"] == {
+        "a": 1,
+        "b": {"c": None},
+    }
+    [version] = api.get(f"/config/{service}/history").json()["versions"]
+    assert version["message"] == "from a file"
+
+
+def test_yaml_and_standard_input_are_understood(cli: Cli, api, service, file):
+    text = f"changes:\n- {{service: {service}, key: a, op: set, value: [on, 'on', 1e3]}}\n"
+    cli("apply", "-f", file(text)).ok()
+    cli("apply", "-f", "-", text=text.replace("key: a", "key: b")).ok()
+    assert api.get(f"/config/{service}").json()["config"] == {
+        "a": [True, "on", "1e3"],
+        "b": [True, "on", "1e3"],
+    }
+
+
+def test_one_change_that_does_not_fit_undoes_all(cli: Cli, api, service, file):
+    content = change_set(
+        service,
+        {"key": "a", "op": "set", "value": 1},
+        {"key": "b", "op": "set", "value": 1, "expected_version": 3},
+    )
+    cli("apply", "-f", file(json.dumps(content))).failed(5)
+    assert api.get("/config/get", params={"service": service}).status_code == 404
+
+
+def test_a_dry_run_shows_everything_and_changes_nothing(cli: Cli, api, service, file):
+    cli("set", "same", "1", "-s", service).ok()
+    cli("set", "old", "1", "-s", service).ok()
+    cli("set", "gone", "1", "-s", service).ok()
+    cli("set", "secret", "-s", service, "--secret", text="hunter2\n").ok()
+    before = api.get("/config/get", params={"service": service}).json()
+    content = change_set(
+        service,
+        {"key": "same", "op": "set", "value": 1},
+        {"key": "old", "op": "set", "value": 2},
+        {"key": "gone", "op": "delete"},
+        {"key": "secret", "op": "set", "value": "swordfish"},
+        {"key": "new", "op": "set", "value": "x", "environment": "staging"},
+        {"key": "token", "op": "set", "value": "t-4711", "is_encrypted": True},
+    )
+    name = file(json.dumps(content))
+    said = cli("apply", "-f", name, "--dry-run").ok()
+    assert said.out.splitlines() == [
+        f"= {service} same",
+        f"~ {service} old: 1 -> 2",
+        f"- {service} gone: 1",
+        f'~ {service} secret: "{BULLETS}" -> "{BULLETS}"',
+        f'+ {service}@staging new: "x"',
+        f'+ {service} token: "{BULLETS}"',
+    ]
+    shown = cli("apply", "-f", name, "--dry-run", "--json").ok()
+    assert [one["action"] for one in shown.json["changes"]] == [
+        "none",
+        "change",
+        "remove",
+        "change",
+        "add",
+        "add",
+    ]
+    assert "t-4711" not in shown.out
+    assert "swordfish" not in shown.out
+    assert api.get("/config/get", params={"service": service}).json() == before
+
+
+def test_a_dry_run_finds_what_would_be_refused(cli: Cli, service, file):
+    cli("set", "a", "1", "-s", service).ok()
+    late = change_set(service, {"key": "a", "op": "set", "value": 2, "expected_version": 9})
+    said = cli("apply", "-f", file(json.dumps(late)), "--dry-run")
+    assert said.code == 5
+    assert f"{service} a" in said.err
+    nowhere = change_set(service, {"key": "a", "op": "delete", "environment": "moon"})
+    assert "moon" in cli("apply", "-f", file(json.dumps(nowhere)), "--dry-run").failed(1)
+    twice = change_set(service, *[{"key": "a", "op": "delete"}] * 2)
+    said = cli("apply", "-f", file(json.dumps(twice)), "--dry-run")
+    assert (said.code, "stands twice" in said.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{", "is not JSON"),
+        ("a: b: c", "is not YAML"),
+        ("changes: []", "list named changes"),
+        ("changes: [{op: set, value: 1}]", "names no key"),
+        ("changes: [{key: a, op: move}]", "set, delete or unset"),
+        ("changes: [{key: a, op: set}]", "a value belongs to set"),
+        ("changes: [{key: a, op: set, value: 1, value: 2}]", "stands twice"),
+        ("changes: [{key: a, op: set, value: 2026-01-31}]", "in quotes"),
+    ],
+)
+def test_a_file_that_is_no_change_set_says_why(cli: Cli, file, content, why):
+    assert why in cli("apply", "-f", file(content)).failed(2)
+
+
+def test_a_file_that_is_not_there_says_so(cli: Cli):
+    assert "Cannot read" in cli("apply", "-f", "nowhere.yaml").failed(2)
+
+
+@pytest.fixture
+def exported(cli: Cli, api, service):
+    api.post(f"/config/{service}", json={"config": CONFIG}).raise_for_status()
+
+    def export(form: str) -> str:
+        return cli("export", "-s", service, "--format", form).ok().out
+
+    return export
+
+
+def test_json_yaml_and_toml_say_the_same(exported):
+    assert json.loads(exported("json")) == CONFIG
+    assert yaml.safe_load(exported("yaml")) == CONFIG
+    assert tomllib.loads(exported("toml")) == CONFIG
+
+
+def test_xml_has_everything(exported):
+    root = ET.fromstring(exported("xml"))
+    assert root.findtext("nested/deep/er") == "1"
+    assert root.find("entry[@name='ünicode key']").text == "💡"
+    assert [one.findtext("a") or one.text for one in root.findall("list/item")] == ["1", "b"]
+    assert root.find("on").get("type") == "boolean"
+
+
+def test_an_env_file_is_read_back_by_a_shell(cli: Cli, exported):
+    import subprocess  # noqa: PLC0415
+
+    (cli.home / "file.env").write_text(exported("env"))
+    script = 'set -a; . ./file.env; printf "%s|%s|%s|%s" "$TEXT" "$LINES" "$NESTED_DEEP_ER" "$LIST"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=cli.home, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "|".join((CONFIG["text"], CONFIG["lines"], "1", '[1, {"a": "b"}]'))
+
+
+def test_properties_are_ascii_with_escapes(exported):
+    lines = exported("properties").splitlines()
+    assert "nested.deep.er=1" in lines
+    assert "\\u00fcnicode\\ key=\\ud83d\\udca1" in lines
+    assert 'text=a "quoted" $line\\\\' in lines
+    assert "lines=one\\ntwo" in lines
+
+
+def test_a_file_is_for_its_owner_alone(cli: Cli, exported, service):
+    cli("export", "-s", service, "-o", "out.json").ok()
+    assert (cli.home / "out.json").stat().st_mode & 0o777 == 0o600
+    assert json.loads((cli.home / "out.json").read_text()) == CONFIG
+    assert "Cannot write" in cli("export", "-s", service, "-o", "no/where").failed(1)
+
+
+def test_all_documents_go_into_a_directory(cli: Cli, api, service):
+    cli("set", "a", "1", "-s", service).ok()
+    cli("set", "a", "2", "-s", service, "-e", "staging").ok()
+    said = cli("export", "--all", "out", "--json").ok().json
+    assert f"out/{service}.json" in said["files"]
+    assert json.loads((cli.home / f"out/{service}@staging.json").read_text()) == {"a": 2}
+
+
+def test_long_work_has_a_bar_on_a_terminal(cli: Cli, service):
+    cli("set", "a", "1", "-s", service).ok()
+    terminal = cli.terminal("export", "--all", "out", "--stored")
+    terminal.expect("Exporting")
+    terminal.expect("files are in out")
+    terminal.expect(pexpect.EOF)
+
+
+def test_what_a_format_cannot_hold_is_said(cli: Cli, api, service):
+    api.post(f"/config/{service}", json={"config": {"a": None, "b": 1}}).raise_for_status()
+    said = cli("export", "-s", service, "-f", "toml").ok()
+    assert (said.out, "a is left out" in said.err) == ("b = 1\n", True)
+    api.post(f"/config/{service}", json={"config": {"a.b": 1, "a": {"b": 1}, "A_B": 2}})
+    assert "would both be A_B" in cli("export", "-s", service, "-f", "env").failed(1)
+
+
+def test_the_stored_document_and_what_is_not_there(cli: Cli, service):
+    cli("set", "a", "1", "-s", service).ok()
+    cli("set", "b", "2", "-s", service, "-e", "staging").ok()
+    alone = cli("export", "-s", service, "-e", "staging", "--stored").ok().out
+    assert json.loads(alone) == {"b": 2}
+    cli("export", "-s", service, "-e", "production", "--stored").failed(3)
