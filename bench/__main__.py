@@ -6,7 +6,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import client, hot, live, load, pgbench, profiling, scale, sealed, store, way, workers
+from bench import (
+    client,
+    hot,
+    live,
+    load,
+    pgbench,
+    profiling,
+    rules,
+    scale,
+    sealed,
+    store,
+    way,
+    workers,
+)
 from bench.load import Load
 from bench.recording import Recording, rehearse
 from bench.store import NONCE, SERVICE, Person
@@ -16,8 +29,9 @@ PROMISED = 0.35  # of pgbench, for updates
 HTTP = ("get", "update", "versions", "diff")
 SECRETS = "secrets"  # shorter unless named
 HOT, LIVE = "hot", "live"  # shorter, too
-WAY, CLIENT = "way", "client"
-NAMES = (*HTTP, "trips", "pgbench", SECRETS, HOT, LIVE, WAY, CLIENT)
+WAY, CLIENT, RULES = "way", "client", "rules"
+FAST = (SECRETS, HOT, LIVE, WAY, CLIENT, RULES)
+NAMES = (*HTTP, "trips", "pgbench", *FAST)
 SCALE, ROTATION = ALONE = ("scale", "rotation")  # take minutes: only when named
 
 
@@ -199,6 +213,8 @@ def fast(
         way.run(person, say)
     if CLIENT in names:
         good = client.run(person, brief=brief) and good
+    if RULES in names:
+        good = rules.run() and good
     return good
 
 
@@ -207,7 +223,7 @@ def measure_named(arguments: argparse.Namespace) -> bool:
     names = arguments.names or ([] if arguments.profile else NAMES)
     good = True
     with store.prepared() as (dsn, people, home):
-        recordings = {} if {*names} <= {SECRETS, HOT, LIVE, WAY, CLIENT} else rehearse(people)
+        recordings = {} if {*names} <= {*FAST} else rehearse(people)
         if "trips" in names:
             trips(recordings)
         if routes := [name for name in HTTP if name in names]:

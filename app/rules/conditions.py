@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from .contexts import Context, getter
 from .errors import Code, Path, RuleError
 from .limits import MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT
-from .operators import OF_TEXTS, OPERATORS, Operand
+from .operators import OF_TEXTS, OPERATORS, Operand, cost_of
 from .reading import a_list, a_switch, a_text, an_object
 
 MEMBERS = frozenset({"attribute", "op", "value", "values", "negate", "ignore_case"})
@@ -104,6 +104,5 @@ def _comparison(condition: Mapping[str, Any], path: Path) -> Condition:
         message = "only operators of texts can ignore case"
         raise RuleError(Code.WRONG_OPERAND, (*path, "ignore_case"), message)
     matches = make(Operand(condition, getter(attribute), path, switches["ignore_case"]))
-    if switches["negate"]:
-        return Condition(lambda context: not matches(context), 1, 1)
-    return Condition(matches, 1, 1)
+    test = (lambda context: not matches(context)) if switches["negate"] else matches
+    return _checked(Condition(test, 1, cost_of(condition)), path)

@@ -8,7 +8,7 @@ from .contexts import Context
 from .definitions import BOOLEAN, known_variant, off_variant_of, type_of, variants_of
 from .errors import Code, Path, RuleError
 from .limits import MAX_DEPTH, MAX_PREREQUISITES, MAX_VARIANTS
-from .reading import a_list, a_switch, a_text, an_object
+from .reading import a_list, a_switch, a_text, an_object, listed
 from .results import Reason, Result
 from .ruling import Rule, Ruling, Serve
 from .segments import compile_segments, ordered
@@ -45,21 +45,35 @@ def compile_all(
 
     Raise RuleError, its path beginning with `flags` or `segments` and the name.
     """
-    conditions = compile_segments(segments)
+    compiled, errors = compile_each(flags, segments)
+    if errors:
+        raise errors[0]
+    return compiled
+
+
+def compile_each(
+    flags: Mapping[str, Mapping[str, Any]], segments: Mapping[str, Any]
+) -> tuple[dict[str, CompiledFlag], list[RuleError]]:
+    """Compile the flags that can be; return them, and what is wrong with the others.
+
+    For those who did not write them: an old client must not lose all flags by a new operator in
+    one. Raise RuleError for a circle, which no server sends.
+    """
+    conditions, errors = compile_segments(segments)
     graph = {name: prerequisites_of(definition) for name, definition in flags.items()}
     compiled: dict[str, CompiledFlag] = {}
     for name in ordered(graph, "flags", Code.PREREQUISITE_CYCLE):
         try:
             compiled[name] = compile_flag(flags[name], conditions, compiled)
         except RuleError as error:
-            raise error.under("flags", name) from None
-    return compiled
+            errors.append(error.under("flags", name))
+    return compiled, errors
 
 
 def prerequisites_of(definition: Any) -> set[str]:
     """Return the names of the flags that a flag needs itself."""
-    listed = definition.get("prerequisites") if isinstance(definition, Mapping) else None
-    needed = listed if isinstance(listed, list) else []
+    found = definition.get("prerequisites") if isinstance(definition, Mapping) else None
+    needed = found if isinstance(found, list) else []
     names = (entry.get("flag") for entry in needed if isinstance(entry, Mapping))
     return {name for name in names if isinstance(name, str)}
 
@@ -84,12 +98,9 @@ def _prerequisites(
 ) -> tuple[Needed, int, int]:
     """Return what evaluates prerequisites, the length of their chain and how many they are."""
     path: Path = ("prerequisites",)
-    listed = a_list(
-        definition.get("prerequisites") or [], path, Code.INVALID_FLAG, MAX_PREREQUISITES
-    )
     needed: Needed = []
     chain, weight = 1, 1
-    for number, entry in enumerate(listed):
+    for number, entry in enumerate(listed(definition, "prerequisites", MAX_PREREQUISITES)):
         flag, wanted = _prerequisite(entry, flags, (*path, number))
         needed.append((flag.evaluate, wanted))
         chain, weight = max(chain, flag.chain + 1), weight + flag.weight

@@ -12,7 +12,15 @@ from . import parsing
 from .contexts import WHO, Context, Get, unit_of
 from .errors import Code, Path, RuleError
 from .hashing import told
-from .limits import MAX_LIST, MAX_REGEX, MAX_SEARCHED, MAX_TEXT
+from .limits import (
+    MAX_ELEMENTS,
+    MAX_LIST,
+    MAX_REGEX,
+    MAX_SEARCHED,
+    MAX_TEXT,
+    REGEX_COST,
+    REGEX_MEMORY,
+)
 from .reading import a_list, a_text, is_number, is_writable
 
 Test = Callable[[Any], bool]  # of a value
@@ -50,6 +58,17 @@ class Operand:
         """Return `values`, or `value` as the only one."""
         return self.many(MAX_SEARCHED) if "values" in self.condition else [self.one()]
 
+    def scalars(self, values: list[Any]) -> list[Any]:
+        """Return values if they are texts, numbers and booleans; of people, numbers as texts."""
+        if not all(isinstance(value, str | bool) or is_number(value) for value in values):
+            raise self.wrong("compares with texts, numbers, true and false only")
+        texts = [value for value in values if isinstance(value, str)]
+        if not all(is_text(text) and is_writable(text) for text in texts):
+            raise self.wrong(f"got a text of more than {MAX_TEXT:,} characters, or of a half one")
+        if self.is_of_people:
+            return [value if (text := unit_of(value)) is None else text for value in values]
+        return values
+
     def texts(self) -> list[str]:
         """Return some texts, none of them empty."""
         return [a_text(text, self.path, Code.WRONG_OPERAND, MAX_TEXT) for text in self.some()]
@@ -75,19 +94,36 @@ class Operand:
         return RuleError(Code.WRONG_OPERAND, self.path, f"this operator {what}")
 
 
+def is_text(value: Any) -> bool:
+    """Tell whether a value is a text, and short enough to be searched."""
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+def is_list(value: Any) -> bool:
+    """Tell whether a value is a list, and short enough to be looked through."""
+    return isinstance(value, list) and len(value) <= MAX_ELEMENTS
+
+
+def cost_of(condition: Mapping[str, Any]) -> int:
+    """Return how many comparisons a valid comparison counts for."""
+    name, values = condition["op"], condition.get("values")
+    tried = 1 if values is None or name in {"in", "in_hashed"} else len(values)
+    return tried * (REGEX_COST if name == "matches" else 1)
+
+
 def _equals(operand: Operand) -> Matches:
-    values = [operand.one()]
+    values = operand.scalars([operand.one()])
     return _texts_first(operand, values, _among(operand, values))
 
 
 def _in(operand: Operand) -> Matches:
-    values = operand.many(MAX_LIST)
+    values = operand.scalars(operand.many(MAX_LIST))
     is_among = _among(operand, values)
     if operand.is_of_people:  # of whom a list is none
         return _texts_first(operand, values, is_among)
 
     def test(value: Any) -> bool:
-        return any(map(is_among, value)) if isinstance(value, list) else is_among(value)
+        return any(map(is_among, value)) if is_list(value) else is_among(value)
 
     return _texts_first(operand, values, test)
 
@@ -95,7 +131,7 @@ def _in(operand: Operand) -> Matches:
 def _texts_first(operand: Operand, values: list[Any], test: Test) -> Matches:
     """Look up texts at once: this is the path that is measured (bench/rules.py)."""
     get, texts = operand.get, frozenset(value for value in values if isinstance(value, str))
-    if operand.ignore_case or operand.is_of_people and len(texts) < len(values):
+    if operand.ignore_case:
         return operand.on(test)
 
     def matches(context: Context) -> bool:
@@ -107,20 +143,14 @@ def _texts_first(operand: Operand, values: list[Any], test: Test) -> Matches:
 
 def _among(operand: Operand, values: list[Any]) -> Test:
     """Compare with scalars; `true`, `1` and `"1"` are all apart."""
-    if operand.is_of_people:
-        values = [value if (text := unit_of(value)) is None else text for value in values]
     texts = frozenset(operand.folded(value) for value in values if isinstance(value, str))
     switches = frozenset(value for value in values if isinstance(value, bool))
     numbers = frozenset(value for value in values if is_number(value))
-    if not all(isinstance(value, str | bool) or is_number(value) for value in values):
-        raise operand.wrong("compares with texts, numbers, true and false only")
-    if not all(map(is_writable, texts)):
-        raise operand.wrong("got half a character (lone surrogate)")
     fold = operand.ignore_case
 
     def test(value: Any) -> bool:
         if isinstance(value, str):
-            return (value.casefold() if fold else value) in texts
+            return is_text(value) and (value.casefold() if fold else value) in texts
         if isinstance(value, bool):
             return value in switches
         return isinstance(value, int | float) and value in numbers
@@ -137,23 +167,23 @@ def _in_hashed(operand: Operand) -> Matches:
     )
 
     def test(value: Any) -> bool:
-        return isinstance(value, str) and told(salt, operand.folded(value)) in digests
+        return is_text(value) and told(salt, operand.folded(value)) in digests
 
     return operand.on(test)
 
 
 def _contains(operand: Operand) -> Matches:
-    values = operand.some()
+    values = operand.scalars(operand.some())
     is_element = _among(operand, values)
     parts = [operand.folded(value) for value in values if isinstance(value, str)]
     if not all(parts):
         raise operand.wrong("needs texts of at least one character")
 
     def test(value: Any) -> bool:
-        if isinstance(value, str):
+        if is_text(value):
             text = operand.folded(value)
             return any(part in text for part in parts)
-        return isinstance(value, list) and any(map(is_element, value))
+        return is_list(value) and any(map(is_element, value))
 
     return operand.on(test)
 
@@ -161,14 +191,14 @@ def _contains(operand: Operand) -> Matches:
 def _on_texts(operand: Operand, is_so: Callable[[str, tuple[str, ...]], bool]) -> Matches:
     """Compare a text with texts by a method of texts."""
     parts = tuple(map(operand.folded, operand.texts()))
-    return operand.on(lambda value: isinstance(value, str) and is_so(operand.folded(value), parts))
+    return operand.on(lambda value: is_text(value) and is_so(operand.folded(value), parts))
 
 
 def _matches(operand: Operand) -> Matches:
     searches = [_regex(text, operand) for text in operand.texts()]
 
     def test(value: Any) -> bool:
-        if not isinstance(value, str):
+        if not is_text(value):
             return False
         data = value.encode(errors="replace")
         return any(search(data) is not None for search in searches)
@@ -183,11 +213,12 @@ def _regex(pattern: str, operand: Operand) -> Callable[[bytes], Any]:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
+    options.max_mem = REGEX_MEMORY
     options.case_sensitive = not operand.ignore_case
     try:
         found: Callable[[bytes], Any] = re2.compile(pattern, options).search
     except re2.error:
-        message = "not a regular expression of RE2"
+        message = "not a regular expression of RE2, or too large a one"
         raise RuleError(Code.INVALID_REGEX, operand.path, message) from None
     return found
 

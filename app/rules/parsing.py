@@ -76,6 +76,8 @@ def network(text: Any) -> Network | None:
     """Return a network in CIDR form; an address alone is the network of it alone."""
     if not isinstance(text, str) or len(text) > MAX_ADDRESS:
         return None
+    if "/" in text and not text.partition("/")[2].isdecimal():  # a mask
+        return None
     try:
         found = ip_network(text, strict=False)
     except ValueError:

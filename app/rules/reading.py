@@ -27,6 +27,12 @@ def a_list(value: Any, path: Path, code: Code, limit: int) -> list[Any]:
     return value
 
 
+def listed(definition: Mapping[str, Any], member: str, limit: int) -> list[Any]:
+    """Return a flag's list; absent and null are the empty one."""
+    found = definition.get(member)
+    return [] if found is None else a_list(found, (member,), Code.INVALID_FLAG, limit)
+
+
 def a_text(value: Any, path: Path, code: Code, limit: int = MAX_NAME) -> str:
     """Return a text of at least one character that UTF-8 can hold."""
     if not isinstance(value, str) or not value:

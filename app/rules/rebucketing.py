@@ -99,15 +99,23 @@ def _at(place: Mapping[str, list[tuple[int, int]]], edges: list[int]) -> list[st
 def with_ranges(old: Definition | None, new: Definition) -> dict[str, Any]:
     """Return the new definition with its splits laid out so that the fewest move.
 
-    Rules are the same where their ids are; the definitions are valid but for the ranges of the
-    new one, which are kept where they fit.
+    Rules are the same where their ids are. The old definition is valid; the new one may hold
+    anything: RuleError for shares that are none, the rest is for `compile_flag` to refuse.
     """
-    before = {} if old is None else _splits(old)
-    rules = []
-    for rule in new.get("rules") or []:
-        if split := rule["serve"].get("split"):
-            laid = relayout(before.get(rule["id"], split), split)
-            rules.append({**rule, "serve": {"split": laid}})
-        else:
-            rules.append(rule)
-    return {**new, "rules": rules}
+    listed = new.get("rules")
+    if not isinstance(listed, list):
+        return dict(new)
+    rules = [] if old is None else old.get("rules") or []
+    before = {rule["id"]: rule["serve"]["split"] for rule in rules if "split" in rule["serve"]}
+    return {**new, "rules": [_laid(rule, before, number) for number, rule in enumerate(listed)]}
+
+
+def _laid(rule: Any, before: Mapping[str, Split], number: int) -> Any:
+    """Return a rule with its split laid out, or as it is."""
+    serve = rule.get("serve") if isinstance(rule, Mapping) else None
+    rule_id = rule.get("id") if isinstance(rule, Mapping) else None
+    if not isinstance(serve, Mapping) or "split" not in serve:
+        return rule
+    path = ("rules", number, "serve", "split")
+    was = before.get(rule_id) if isinstance(rule_id, str) else None
+    return {**rule, "serve": {**serve, "split": relayout(was, serve["split"], path)}}

@@ -18,7 +18,7 @@ from .definitions import (
 from .errors import Code, Path, RuleError
 from .hashing import BETWEEN, BUCKETS, HASH_VERSIONS
 from .limits import MAX_CONDITIONS, MAX_RULES, MAX_TEXT
-from .reading import a_list, a_text, an_object
+from .reading import a_text, an_object, listed
 from .results import TARGETING_KEY_MISSING, Reason, Result
 from .shares import read_split
 
@@ -36,8 +36,7 @@ class Ruling:
         self.off_variant = off_variant_of(definition)
         self.revision: int | None = definition.get("revision")
         self.definition = definition
-        listed = definition.get("rules") or []
-        self.listed = a_list(listed, ("rules",), Code.INVALID_FLAG, MAX_RULES)
+        self.listed = listed(definition, "rules", MAX_RULES)
         for number, rule in enumerate(self.listed):
             an_object(rule, ("rules", number), Code.INVALID_RULE, MEMBERS)
         salt, by = definition.get("salt"), definition.get("bucket_by")
@@ -46,7 +45,7 @@ class Ruling:
             UNIT if by is None else by, ("bucket_by",), Code.INVALID_FLAG, MAX_TEXT
         )
         version = definition.get("hash_version", 1)
-        if isinstance(version, bool) or version not in HASH_VERSIONS:
+        if type(version) is not int or version not in HASH_VERSIONS:
             raise RuleError(Code.INVALID_FLAG, ("hash_version",), "there is no such version")
 
     def result(self, variant: str, reason: Reason, rule_id: str | None = None) -> Result:
@@ -111,16 +110,18 @@ class Ruling:
         if any(result.variant != keyless.variant for result in results):
             off = self.result(self.off_variant, Reason.TARGETING_KEY_MISSING, rule_id)
             keyless = off._replace(error=TARGETING_KEY_MISSING)
-        return _bucketing(self.salt + BETWEEN, self.bucket_by, starts, results, keyless)
+        return _bucketing(
+            f"{self.salt}{BETWEEN}".encode(), self.bucket_by, starts, results, keyless
+        )
 
 
 def _bucketing(
-    prefix: str, bucket_by: str, starts: list[int], results: list[Result], keyless: Result
+    prefix: bytes, bucket_by: str, starts: list[int], results: list[Result], keyless: Result
 ) -> Serve:
     """Return what finds the range that a unit is in."""
     get = getter(bucket_by)
     # Bound to locals: this is the path that is measured (bench/rules.py).
-    digest, new = mmh3.hash, tuple.__new__
+    digest, new = mmh3.mmh3_32_uintdigest, tuple.__new__
     parts = [(result.variant, result.value) for result in results]
     _, _, reason, rule_id, _, revision, _ = results[0]
 
@@ -131,8 +132,8 @@ def _bucketing(
             if unit is None:
                 return keyless
         try:
-            bucket = (digest(prefix + unit, 0, False) * BUCKETS) >> 32
-        except UnicodeEncodeError:  # half a character is no text
+            bucket = (digest(prefix + unit.encode()) * BUCKETS) >> 32
+        except UnicodeEncodeError:  # half a character
             return keyless
         variant, value = parts[bisect_right(starts, bucket) - 1]
         return new(Result, (variant, value, reason, rule_id, bucket, revision, None))

@@ -14,9 +14,15 @@ from .reading import a_list, a_text, an_object
 Listed = Callable[[str], bool]
 
 
-def compile_segments(segments: Mapping[str, Any]) -> dict[str, Condition]:
-    """Compile all segments of a workspace, by name; raise RuleError."""
+def compile_segments(
+    segments: Mapping[str, Any],
+) -> tuple[dict[str, Condition], list[RuleError]]:
+    """Compile the segments of a workspace, by name; return what is wrong with the others, too.
+
+    Raise RuleError for a circle.
+    """
     compiled: dict[str, Condition] = {}
+    errors: list[RuleError] = []
     graph = {
         name: segments_in(segment.get("when")) if isinstance(segment, Mapping) else set()
         for name, segment in segments.items()
@@ -25,8 +31,8 @@ def compile_segments(segments: Mapping[str, Any]) -> dict[str, Condition]:
         try:
             compiled[name] = compile_segment(segments[name], compiled)
         except RuleError as error:
-            raise error.under("segments", name) from None
-    return compiled
+            errors.append(error.under("segments", name))
+    return compiled, errors
 
 
 def compile_segment(segment: Any, segments: Mapping[str, Condition]) -> Condition:

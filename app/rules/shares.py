@@ -34,8 +34,8 @@ def steps_of(weight: Any, path: Path) -> int:
     return steps
 
 
-def read_split(split: Any, path: Path) -> list[tuple[str, Ranges]]:
-    """Return the variants of a split with their ranges; raise RuleError."""
+def shares_of(split: Any, path: Path) -> tuple[list[str], list[int]]:
+    """Return the variants of a split and how many buckets each has; raise RuleError."""
     split = a_list(split, path, Code.INVALID_RULE, MAX_VARIANTS)
     weights = [_weight(entry, (*path, number)) for number, entry in enumerate(split)]
     names = [a_text(e.get("variant"), (*path, n), Code.INVALID_RULE) for n, e in enumerate(split)]
@@ -43,6 +43,12 @@ def read_split(split: Any, path: Path) -> list[tuple[str, Ranges]]:
         raise RuleError(Code.INVALID_SHARES, path, "a variant has one share")
     if sum(weights) != BUCKETS:
         raise RuleError(Code.INVALID_SHARES, path, "shares must sum to 100")
+    return names, weights
+
+
+def read_split(split: Any, path: Path) -> list[tuple[str, Ranges]]:
+    """Return the variants of a split with their ranges; raise RuleError."""
+    names, weights = shares_of(split, path)
     if not any("ranges" in entry for entry in split):
         return list(zip(names, laid_out(weights), strict=True))
     ranges = [
@@ -63,7 +69,7 @@ def read_ranges(ranges: Any, path: Path) -> Ranges:
     """Return stored ranges; raise RuleError."""
     for pair in a_list(ranges, path, Code.INVALID_SHARES, MAX_RANGES):
         is_pair = isinstance(pair, list | tuple) and len(pair) == 2  # noqa: PLR2004
-        if not is_pair or not all(isinstance(end, int) for end in pair) or pair[0] == pair[1]:
+        if not is_pair or not all(type(end) is int for end in pair) or pair[0] == pair[1]:
             message = "a range is two different integers"
             raise RuleError(Code.INVALID_SHARES, path, message)
     return [(first, last) for first, last in ranges]
@@ -96,21 +102,23 @@ def laid_out(weights: Sequence[int]) -> list[Ranges]:
     return found
 
 
-def relayout(old: Sequence[Entry], new: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return the new split with the ranges that move the fewest.
+def relayout(old: Sequence[Entry] | None, new: Any, path: Path = ()) -> list[dict[str, Any]]:
+    """Return the new split with the ranges that move the fewest; raise RuleError.
 
-    Both are valid but for the ranges of the new one: those that fit are kept. A share that
-    grows keeps what it has, one that shrinks gives back what it took last, one that is new
-    takes what others give. Ranges are told only where they are not those of the order alone.
+    The old one, if there is one, is valid. Ranges of the new one that fit are kept. Else a
+    share that grows keeps what it has, one that shrinks gives back what it took last, one that
+    is new takes what others give. Ranges are told only where they are not those of the order.
     """
-    weights = [round(entry["weight"] * STEPS) for entry in new]
+    names, weights = shares_of(new, path)
     told = [entry.get("ranges") for entry in new]
     if all(isinstance(ranges, list) for ranges in told):
-        kept = [read_ranges(ranges, ()) for ranges in told]
+        kept = [read_ranges(ranges, path) for ranges in told]
         if _fit(kept, weights):
             return _entries(new, kept)
+    if old is None:
+        return _entries(new, laid_out(weights))
     before = dict(read_split(list(old), ()))
-    ranges = [list(before.pop(entry["variant"], [])) for entry in new]
+    ranges = [list(before.pop(name, [])) for name in names]
     free = [(min(pair), max(pair)) for taken in before.values() for pair in taken]
     for taken, weight in zip(ranges, weights, strict=True):
         free += _give(taken, sum(map(size, taken)) - weight)

@@ -71,7 +71,7 @@ def view_of(definition: Mapping[str, Any]) -> View:
         users = _values(rules.pop(0))
     if rules and rules[-1]["id"] == ROLLOUT:
         percentage = _share(rules.pop())
-    if rules or _bare(rules_of(definition, users, percentage)) != _bare(definition.get("rules")):
+    if _bare(rules_of(definition, users, percentage)) != _bare(definition.get("rules")):
         return BEYOND
     return View(users, percentage, is_representable=True)
 

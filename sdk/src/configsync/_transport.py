@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import sniffio  # noqa: F401  (httpx imports it at every call: if that is a search, forks inherit its lock)
 
 from configsync._errors import ServerUnreachable, api_error
 from configsync._options import Options
