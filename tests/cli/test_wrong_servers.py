@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.cli.prompt import KEY, Cli, Lines
-from tests.processes import Stage
+from tests.processes import Stage, rows, until
 
 PROBLEM = b'{"status": %d, "code": "%b", "detail": "Because."}'
 
@@ -185,6 +185,27 @@ def stage() -> Iterator[Stage]:
     stage = Stage()
     yield stage
     stage.close()
+
+
+def test_watch_says_that_it_may_have_missed_something(alone: Cli, stage):
+    server = stage.server(API_KEY=KEY)
+    alone.env["CONFIGSYNC_URL"] = server.url
+    watching = alone.started("watch", "billing")
+    messages, changes = Lines(watching.stderr), Lines(watching.stdout)
+    try:
+        messages.wait(1)
+        dsn = (stage.place / "data" / "postgres" / "dsn").read_text().strip()
+        rows(dsn, "INSERT INTO epochs (epoch, reason) VALUES ('0123456789ab', 'restored')")
+        said = until(lambda: [one for one in messages.said if "Listening" in one][1:], "it goes on")
+        assert "revision 0" in said[0]
+        assert any("may have been missed" in one for one in messages.said)
+        alone("set", "color", "red", "-s", "billing").ok()
+        assert "key color" in changes.wait(2)[1]
+    finally:
+        watching.terminate()
+        watching.wait(60)
+        watching.stdout.close()
+        watching.stderr.close()
 
 
 def test_watch_and_run_go_on_when_the_server_comes_back(alone: Cli, stage):
