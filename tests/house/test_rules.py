@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-APP = Path(__file__).resolve().parents[2] / "app"
+ROOT = Path(__file__).resolve().parents[2]
+APP, SDK = ROOT / "app", ROOT / "sdk" / "src" / "configsync"
 FILES = sorted(APP.rglob("*.py"))
+LIBRARY = sorted(SDK.rglob("*.py"))
 
 
 def names(file: Path) -> str:
-    return str(file.relative_to(APP))
+    return str(file.relative_to(APP if file.is_relative_to(APP) else SDK.parent))
 
 
 @pytest.mark.parametrize("file", FILES, ids=names)
@@ -35,7 +37,15 @@ def test_deepdiff_is_never_used_to_apply(file: Path):
     }
 
 
-@pytest.mark.parametrize("file", FILES, ids=names)
+@pytest.mark.parametrize("file", LIBRARY, ids=names)
+def test_the_library_imports_nothing_of_the_server(file: Path):
+    nodes = [*ast.walk(ast.parse(file.read_text()))]
+    modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules += [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
+    assert not {"app", "tests", "bench"} & {name.partition(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize("file", [*FILES, *LIBRARY], ids=names)
 def test_files_and_functions_are_short(file: Path):
     text = file.read_text()
     assert len(text.splitlines()) <= 500
