@@ -57,6 +57,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._reads: Counter[Read] = Counter()
         self._refusals: list[Refusal] = []
         self._per_minute: Counter[tuple[int, str, str]] = Counter()
@@ -111,7 +112,14 @@ class Recorder:
                 self._more[key] += 1
 
     def flush(self) -> None:
-        """Write everything to the database; what cannot be written is kept for the next time."""
+        """Write everything to the database; what cannot be written is kept for the next time.
+
+        Who comes while another thread writes waits: then what was there before is written.
+        """
+        with self._writing:
+            self._flush()
+
+    def _flush(self) -> None:
         with self._lock:
             reads, self._reads = self._reads, Counter()
             refusals, self._refusals = self._refusals, []
