@@ -1,10 +1,11 @@
 """`/api/v1/audit`: who did what, when, from where."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 
 from app.audit import crud, service
 from app.audit.deps import ViewerDep
@@ -15,6 +16,17 @@ from app.core.routing import Route, SessionDep
 from app.core.schemas import MAX_PAGE_SIZE, PAGE_SIZE, Id, problems
 
 MAX_OFFSET = 10_000
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return a time as PostgreSQL takes it, which knows no offsets beyond 16 hours."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is too far away") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"], route_class=Route)
 
@@ -95,8 +107,8 @@ def list_logs(
     user_id: Annotated[Id | None, Query()] = None,
     app_id: Text = None,
     environment: Text = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    since: Annotated[Moment | None, Query(alias="from")] = None,
+    until: Annotated[Moment | None, Query(alias="to")] = None,
     page: Annotated[int, Query(ge=1, le=MAX_OFFSET)] = 1,
     page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = PAGE_SIZE,
 ) -> LogList:
