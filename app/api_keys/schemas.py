@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.core.schemas import Label, Strict
+from app.core.schemas import Label, Moment, Strict
 from app.workspaces.permissions import Permission
 from app.workspaces.scopes import ANY, check_network, check_pattern
 
@@ -35,7 +35,7 @@ Patterns = Annotated[
 Actions = Annotated[list[Permission], Field(min_length=1), AfterValidator(_once)]
 Network = Annotated[str, Field(max_length=64), AfterValidator(check_network)]
 Networks = Annotated[list[Network], Field(max_length=MAX_ENTRIES), AfterValidator(_once)]
-Future = Annotated[AwareDatetime, AfterValidator(_future)]
+Future = Annotated[Moment, AfterValidator(_future)]
 
 
 class KeyScopes(Strict):

@@ -1,11 +1,9 @@
 """`/api/v1/audit`: who did what, when, from where."""
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, AwareDatetime
 
 from app.audit import crud, service
 from app.audit.deps import ViewerDep
@@ -13,20 +11,10 @@ from app.audit.errors import LogNotFound
 from app.audit.schemas import LogList, LogRead
 from app.core.errors import Invalid
 from app.core.routing import Route, SessionDep
-from app.core.schemas import MAX_PAGE_SIZE, PAGE_SIZE, Id, problems
+from app.core.schemas import MAX_PAGE_SIZE, PAGE_SIZE, Id, Moment, problems
 
 MAX_OFFSET = 10_000
 
-
-def _in_utc(moment: datetime) -> datetime:
-    """Return a time as PostgreSQL takes it, which knows no offsets beyond 16 hours."""
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is too far away") from None
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"], route_class=Route)
 

@@ -1,5 +1,6 @@
 """The past as a parameter of reads."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.configs.errors import AtOutOfRange
 from app.core.errors import Invalid
 from app.core.routing import SessionDep
+from app.core.schemas import in_utc
 from app.versions import crud as versions_crud
 from app.workspaces import crud as workspaces_crud
 from app.workspaces.deps import Access, ReadAccess
@@ -43,17 +45,15 @@ def revision_of(session: Session, *, access: Access, at: str) -> int:
 
 
 def _moment(text: str) -> datetime:
-    try:
-        moment: datetime | None = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Invalid(
-            "at must be a revision (an integer) or a time with its offset, such as "
-            "2026-01-31T12:00:00Z.",
-            loc=("query", "at"),
-        )
-    return moment
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return in_utc(moment)
+    raise Invalid(
+        "at must be a revision (an integer) or a time with its offset, such as "
+        "2026-01-31T12:00:00Z.",
+        loc=("query", "at"),
+    )
 
 
 AsOf = Annotated[int | None, Depends(get_at)]

@@ -1,9 +1,10 @@
 """What the schemas of all features share."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.formats import json
 
@@ -34,6 +35,14 @@ def printable(text: str) -> str:
     return storable(text)
 
 
+def in_utc(moment: datetime) -> datetime:
+    """Return a time as PostgreSQL takes it, which knows no offsets beyond 16 hours."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is too far away") from None
+
+
 def refuse_null(body: BaseModel, *names: str) -> None:
     """Raise ValueError for members that may be left out, but not be null."""
     for name in names:
@@ -41,6 +50,7 @@ def refuse_null(body: BaseModel, *names: str) -> None:
             raise ValueError(f"{name} must not be null: leave it out to keep it")
 
 
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
 Message = Annotated[str, Field(max_length=1000), AfterValidator(storable)]

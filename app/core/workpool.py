@@ -122,17 +122,19 @@ class WorkPool:
     def _result(self, pool: ProcessPool, future: ProcessFuture[R]) -> R:
         try:
             return future.result(timeout=self._seconds + _START_SECONDS)
-        except CancelledError:
-            raise WorkRefused(Refusal.CLOSED if self._closed else Refusal.DIED) from None
+        except (CancelledError, BrokenProcessPool):
+            raise WorkRefused(self._death()) from None
         except ProcessExpired as error:
             out = error.exitcode == _OUT_OF_MEMORY
-            raise WorkRefused(Refusal.MEMORY if out else Refusal.DIED) from None
-        except BrokenProcessPool:
-            raise WorkRefused(Refusal.DIED) from None
+            raise WorkRefused(Refusal.MEMORY if out else self._death()) from None
         except TimeoutError:
             if not future.done():  # lost on its way to a worker
                 self._replace(pool)
             raise WorkRefused(Refusal.TIME) from None
+
+    def _death(self) -> Refusal:
+        """Say why a worker is gone: `close` kills them before it cancels what they did."""
+        return Refusal.CLOSED if self._closed else Refusal.DIED
 
     def _replace(self, pool: ProcessPool) -> None:
         with self._lock:

@@ -334,3 +334,16 @@ def test_a_refusal_names_whom_it_met(ada: Person, admin: Person):
     [mine] = logs(ada, action="refused")
     assert (mine["user_id"], mine["metadata"]["actor"]) == (ada.id, "ada")
     assert mine["metadata"]["code"] == "admins_only"
+
+
+def test_times_may_have_any_offset(ada: Person):
+    revision = ada.update("billing", {"a": 1}).json()["revision"]
+    early, late = "2001-01-01T00:00:00+21:54", "2101-01-01T00:00:00-23:59"
+    found = ada.request("GET", "/api/v1/audit", params={"from": early, "to": late})
+    assert found.status_code == 200
+    assert found.json()["total"] > 0
+    assert ada.get("/config/billing", at=early).json()["code"] == "at_out_of_range"
+    assert ada.get("/config/billing", at="0001-01-01T00:00:00+21:54").status_code == 422
+    assert ada.get("/config/billing", at=revision).status_code == 200
+    body = {"name": "k", "expires_at": late}
+    assert ada.post("/api/v1/api-keys", body).status_code == 201

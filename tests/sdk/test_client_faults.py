@@ -36,32 +36,11 @@ def made(stack, url, **options):
     return one
 
 
-def html(handler):
-    reply(handler, 200, b"<html>Log in to the hotel's network</html>", "text/html")
+def says(status, body, content_type="application/json", **headers):
+    return lambda handler: reply(handler, status, body, content_type, **headers)
 
 
-def html_502(handler):
-    reply(handler, 502, b"<html>Bad gateway</html>", "text/html")
-
-
-def html_404(handler):
-    reply(handler, 404, b"<html>Not found</html>", "text/html")
-
-
-def other_json(handler):
-    reply(handler, 200, b'{"hello": "world"}', "application/json")
-
-
-def json_array(handler):
-    reply(handler, 200, b"[]", "application/json")
-
-
-def broken_json(handler):
-    reply(handler, 200, b'{"configs": {', "application/json")
-
-
-def redirect(handler):
-    reply(handler, 307, b"", "text/plain", Location="http://127.0.0.1:1/elsewhere")
+html = says(200, b"<html>Log in to the hotel's network</html>", "text/html")
 
 
 def truncated(handler):
@@ -92,25 +71,34 @@ def no_http(handler):
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("answer", "message"),
     [
         (html, "not that of a ConfigSync server"),
-        (html_502, "answers 502, not as a ConfigSync server"),
-        (html_404, "answers 404, not as a ConfigSync server"),
-        (other_json, "not that of a ConfigSync server"),
-        (json_array, "not that of a ConfigSync server"),
-        (broken_json, "not that of a ConfigSync server"),
-        (redirect, "a redirect, which is not followed"),
+        (
+            says(502, b"<html>Bad gateway</html>", "text/html"),
+            "answers 502, not as a ConfigSync server",
+        ),
+        (
+            says(404, b"<html>Not found</html>", "text/html"),
+            "answers 404, not as a ConfigSync server",
+        ),
+        (says(200, b'{"hello": "world"}'), "not that of a ConfigSync server"),
+        (says(200, b"[]"), "not that of a ConfigSync server"),
+        (says(200, b'{"configs": {'), "not that of a ConfigSync server"),
+        (
+            says(307, b"", "text/plain", Location="http://127.0.0.1:1/elsewhere"),
+            "a redirect, which is not followed",
+        ),
         (truncated, "cannot be reached"),
         (slow, "does not answer in time"),
         (no_http, "cannot be reached"),
     ],
 )
-def test_answers_that_are_none(wrong, stack, answer, says):
+def test_answers_that_are_none(wrong, stack, answer, message):
     one = made(stack, wrong(answer), timeout=1)
-    with pytest.raises(ServerUnreachable, match=says):
+    with pytest.raises(ServerUnreachable, match=message):
         one.initialize()
-    assert says in one.status.error
+    assert message in one.status.error
 
 
 @pytest.mark.parametrize(

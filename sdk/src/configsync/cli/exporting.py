@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from configsync.cli import formats, keys, output
-from configsync.cli.context import Context, Environment, Here, Level, Reveal, Service, here
+from configsync.cli.api import PREFIX
+from configsync.cli.context import GLOBAL, Context, Environment, Here, Level, Reveal, Service, here
 from configsync.cli.failures import Code, Failure
 
 
@@ -76,8 +77,8 @@ def _config(at: Here, level: Level, *, stored: bool, reveal: bool) -> dict[str, 
 
 def _export_all(at: Here, directory: Path, form: Form, *, stored: bool, reveal: bool) -> None:
     levels = {
-        Level(one["app_id"] or "_global", one["environment"]): None
-        for one in at.api.pages("/api/v1/configs", "configs")
+        Level(one["app_id"] or GLOBAL, one["environment"]): None
+        for one in at.api.pages(f"{PREFIX}/configs", "configs")
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)

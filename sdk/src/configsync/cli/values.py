@@ -9,6 +9,7 @@ import typer
 from configsync.cli import keys, output
 from configsync.cli.api import PREFIX, path_of
 from configsync.cli.context import (
+    GLOBAL,
     Context,
     Environment,
     Here,
@@ -244,7 +245,7 @@ def _show_keys(at: Here, query: dict[str, Any], *, is_wide: bool = False) -> Non
         (
             one["key"],
             output.short(one["value"]) if one["is_active"] else "(inactive)",
-            one["app_id"] or "_global",
+            one["app_id"] or GLOBAL,
             one["environment"],
             one["version"],
         )

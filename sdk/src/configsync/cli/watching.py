@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from configsync.cli import output
-from configsync.cli.context import Context, Environment, Here, Level, Service, here
+from configsync.cli.context import GLOBAL, Context, Environment, Here, Level, Service, here
 from configsync.cli.following import follow
 
 
@@ -41,7 +41,7 @@ def _show(at: Here, commit: dict[str, Any]) -> None:
 
 def described(change: dict[str, Any]) -> str:
     """Return one change of a commit in words."""
-    place = Level(change.get("service") or "_global", change.get("environment"))
+    place = Level(change.get("service") or GLOBAL, change.get("environment"))
     what = f"key {change['key']}" if change.get("key") else str(change["resource_type"])
     version = f" (version {change['version']})" if change.get("version") else ""
     return f"{change['action']:<8} {place}  {what}{version}"
