@@ -1,6 +1,7 @@
 """flags"""
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from alembic import op
 
@@ -13,6 +14,10 @@ KINDS = "kind IN ('config', 'environment', 'flag', 'segment')"
 
 
 def upgrade() -> None:
+    op.add_column(
+        "api_keys",
+        sa.Column("flags", postgresql.ARRAY(sa.Text()), server_default="{*}", nullable=False),
+    )
     op.drop_constraint(op.f("ck_objects_kind"), "objects", type_="check")
     op.create_check_constraint(op.f("ck_objects_kind"), "objects", KINDS)
     op.create_table(
@@ -88,6 +93,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("api_keys", "flags")
     op.drop_table("segments")
     op.drop_table("flags")
     op.drop_table("flag_names")

@@ -29,7 +29,6 @@ MAX_ADDRESSES = 64
 PERMISSIONS: Mapping[type[Target], Permission] = {
     Level: Permission.WRITE,
     EnvironmentTarget: Permission.ADMIN,
-    FlagTarget: Permission.WRITE,
     SegmentTarget: Permission.WRITE,
 }
 RESOURCE_TYPES: Mapping[type[Target], str] = {
@@ -42,7 +41,10 @@ RESOURCE_TYPES: Mapping[type[Target], str] = {
 
 def authorize(access: Access, target: Target) -> None:
     """Raise unless the caller may change the target."""
-    access.require(PERMISSIONS[type(target)], target)
+    if isinstance(target, FlagTarget):
+        access.require_flag(Permission.WRITE, target.flag, target.environment)
+    else:
+        access.require(PERMISSIONS[type(target)], target)
 
 
 def missing(target: Target, slug: str) -> AppError:

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.changes.plan import FlagTarget
 from app.configs.errors import HistoryPruned
 from app.feature_flags import presenters
 from app.flags import crud
@@ -35,7 +34,7 @@ class Ruleset:
 
 def load(session: Session, *, access: Access, environment: str, at: int | None = None) -> Ruleset:
     """Load and compile the flags of an environment; raises OutsideScope, HistoryPruned."""
-    access.require(Permission.READ, FlagTarget("", environment))
+    access.require(Permission.READ)
     workspace_id = access.workspace_id
     rows = crud.list_flags(session, workspace_id=workspace_id, environments=[environment], at=at)
     segments = crud.list_segments(session, workspace_id=workspace_id, at=at)
@@ -51,12 +50,15 @@ def load(session: Session, *, access: Access, environment: str, at: int | None =
 
 
 def evaluate(
-    ruleset: Ruleset, name: str, *, slug: str, user_id: Any, context: Mapping[str, Any] | None
+    ruleset: Ruleset,
+    name: str,
+    *,
+    access: Access,
+    user_id: Any,
+    context: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the members of `EvaluationRead`; raises FlagNotFound."""
-    flag = ruleset.flags.get(name)
-    if flag is None:
-        raise FlagNotFound(name, ruleset.environment, slug)
+    """Return the members of `EvaluationRead`; raises OutsideScope, FlagNotFound."""
+    flag = _require(ruleset, name, access)
     result = flag.evaluate(context_of(user_id, context))
     return presenters.evaluation(name, ruleset.environment, flag, result, ruleset.revisions[name])
 
@@ -65,10 +67,14 @@ def evaluate_some(
     ruleset: Ruleset,
     names: Collection[str] | None,
     *,
+    access: Access,
     user_id: Any,
     context: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the members of `EvaluationList`, of all flags or some; unknown ones are left out."""
+    """Return the members of `EvaluationList`, of all flags or some.
+
+    Left out are those that are not there, or beyond the key's scope.
+    """
     asking = context_of(user_id, context)
     wanted = ruleset.flags if names is None else dict.fromkeys(names)
     evaluations = {
@@ -81,19 +87,32 @@ def evaluate_some(
         )
         for name in wanted
         if name in ruleset.flags
+        and access.scopes.covers_flag(name, ruleset.environment, to_write=False)
     }
     return {"evaluations": evaluations, "revision": ruleset.revision}
 
 
 def explained(
-    ruleset: Ruleset, name: str, *, slug: str, user_id: Any, context: Mapping[str, Any] | None
+    ruleset: Ruleset,
+    name: str,
+    *,
+    access: Access,
+    user_id: Any,
+    context: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return how a flag is evaluated for somebody, step by step; raises FlagNotFound."""
-    if name not in ruleset.flags:
-        raise FlagNotFound(name, ruleset.environment, slug)
+    """Return how a flag is evaluated for somebody, step by step; raises as `evaluate`."""
+    _require(ruleset, name, access)
     return explain(
         ruleset.definitions[name],
         ruleset.conditions,
         ruleset.flags,
         context_of(user_id, context),
     )
+
+
+def _require(ruleset: Ruleset, name: str, access: Access) -> CompiledFlag:
+    access.require_flag(Permission.READ, name, ruleset.environment)
+    flag = ruleset.flags.get(name)
+    if flag is None:
+        raise FlagNotFound(name, ruleset.environment, access.slug)
+    return flag

@@ -60,7 +60,7 @@ def evaluate_flag(body: Evaluate, session: SessionDep, access: ReadAccess, at: A
     access.count_read("feature_flag", f"{body.flag_name}@{body.environment}")
     return answer(
         evaluating.evaluate(
-            ruleset, body.flag_name, slug=access.slug, user_id=body.user_id, context=body.context
+            ruleset, body.flag_name, access=access, user_id=body.user_id, context=body.context
         )
     )
 
@@ -75,7 +75,9 @@ def evaluate_flags(
     ruleset = evaluating.load(session, access=access, environment=body.environment, at=at)
     access.count_read("feature_flag", f"*@{body.environment}")
     return answer(
-        evaluating.evaluate_some(ruleset, body.flags, user_id=body.user_id, context=body.context)
+        evaluating.evaluate_some(
+            ruleset, body.flags, access=access, user_id=body.user_id, context=body.context
+        )
     )
 
 
@@ -181,7 +183,7 @@ def explain_flag(
     ruleset = evaluating.load(session, access=access, environment=body.environment, at=at)
     return answer(
         evaluating.explained(
-            ruleset, name, slug=access.slug, user_id=body.user_id, context=body.context
+            ruleset, name, access=access, user_id=body.user_id, context=body.context
         )
     )
 

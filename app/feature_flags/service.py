@@ -50,7 +50,7 @@ def create(
     Raises FlagExists, FlagTypeDiffers, UnknownEnvironment, InvalidFlag, StillNeeded.
     """
     target = FlagTarget(new.name, new.environment)
-    access.require(Permission.WRITE, target)
+    access.require_flag(Permission.WRITE, new.name, new.environment)
     name = crud.claim_name(session, workspace_id=access.workspace_id, name=new.name, kind=new.type)
     if name.type != new.type:
         raise FlagTypeDiffers(new.name, name.type)
@@ -120,7 +120,7 @@ def roll_back(
 
 def require_flag(session: Session, *, access: Access, name: str, environment: str) -> AnyRow:
     """Return a flag by its name; raises OutsideScope, FlagNotFound."""
-    access.require(Permission.READ, FlagTarget(name, environment))
+    access.require_flag(Permission.READ, name, environment)
     row = crud.get_flag(
         session, workspace_id=access.workspace_id, name=name, environment=environment
     )
@@ -132,7 +132,7 @@ def require_flag(session: Session, *, access: Access, name: str, environment: st
 def require_place(session: Session, *, access: Access, flag_id: int) -> FlagTarget:
     """Return which flag an id means, also a deleted one; raises FlagIdNotFound, NotAllowed."""
     target = _place(session, access, flag_id)
-    access.require(Permission.READ, target)
+    access.require_flag(Permission.READ, target.flag, target.environment)
     return target
 
 
@@ -149,7 +149,7 @@ def list_flags(
     return [
         row
         for row in rows
-        if access.scopes.covers(FlagTarget(row.name, row.environment))
+        if _is_covered(access, row)
         and (text is None or text in row.name)
         and (tag is None or tag in json.loads(row.content).get("tags", ()))
     ]
@@ -158,9 +158,13 @@ def list_flags(
 def _place(session: Session, access: Access, flag_id: int) -> FlagTarget:
     """Return which flag an id means; ids beyond a key's scope are as if absent."""
     row = crud.get_place(session, workspace_id=access.workspace_id, flag_id=flag_id)
-    if row is None or not access.scopes.covers(FlagTarget(row.name, row.environment)):
+    if row is None or not _is_covered(access, row):
         raise FlagIdNotFound(flag_id, access.slug)
     return FlagTarget(row.name, row.environment)
+
+
+def _is_covered(access: Access, row: AnyRow) -> bool:
+    return access.scopes.covers_flag(row.name, row.environment, to_write=False)
 
 
 def _commit(
