@@ -16,6 +16,12 @@ from tests.processes import REPOSITORY, until
 KEY = "command-line-key-0123456789-abcdefghijkl"
 SDK = REPOSITORY / "sdk" / "src"
 OURS = ("CONFIGSYNC_", "XDG_", "EDITOR", "VISUAL", "NO_COLOR", "COLUMNS")
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
+from configsync.cli import main
+main()
+"""
 
 
 @dataclass
@@ -95,8 +101,8 @@ class Cli:
     def terminal(self, *words: str, **env: str) -> "pexpect.spawn[str]":
         """Start a command at a terminal."""
         return pexpect.spawn(
-            self.command[0],
-            [*self.command[1:], *words],
+            sys.executable,
+            ["-c", INTERRUPTIBLE, *words],
             env={**self.env, "TERM": "xterm", **env},
             cwd=str(self.home),
             encoding="utf-8",
@@ -107,7 +113,7 @@ class Cli:
     def started(self, *words: str, **env: str) -> "subprocess.Popen[str]":
         """Start a command whose lines are read while it runs."""
         return subprocess.Popen(
-            [*self.command, *words],
+            [sys.executable, "-c", INTERRUPTIBLE, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

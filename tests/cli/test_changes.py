@@ -1,6 +1,7 @@
 """`apply` and `export`."""
 
 import json
+import math
 import tomllib
 from xml.etree import ElementTree as ET
 
@@ -136,10 +137,60 @@ def test_a_dry_run_finds_what_would_be_refused(cli: Cli, service, file):
         ("changes: [{key: a, op: set}]", "a value belongs to set"),
         ("changes: [{key: a, op: set, value: 1, value: 2}]", "stands twice"),
         ("changes: [{key: a, op: set, value: 2026-01-31}]", "in quotes"),
+        ("changes: [{key: a, op: set, value: 2026-99-31}]", "is not YAML"),
+        ("[" * 5000, "nested too deeply"),
+        ("changes: " + "[" * 5000, "nested too deeply"),
+        ("changes: &all [*all]", "nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_change_set_says_why(cli: Cli, file, content, why):
     assert why in cli("apply", "-f", file(content)).failed(2)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"service": 5}, "service must be text"),
+        ({"environment": ["a"]}, "environment must be text"),
+        ({"expected_version": "1"}, "expected_version must be a whole number"),
+        ({"expected_version": True}, "expected_version must be a whole number"),
+        ({"expected_version": -1}, "less than 0"),
+        ({"is_encrypted": 1}, "is_encrypted must be true or false"),
+        ({"valeu": 1}, "a member 'valeu'"),
+        ({"key": ""}, "printable characters"),
+        ({"key": "k" * 256}, "printable characters"),
+        ({"value": math.inf}, "no such number"),
+        ({"value": [math.nan]}, "no such number"),
+    ],
+)
+def test_a_dry_run_refuses_what_apply_refuses(cli: Cli, service, file, more, why):
+    content = change_set(service, {"key": "a", "op": "set", "value": 1, **more})
+    name = file(yaml.safe_dump(content))
+    for words in ([], ["--dry-run"]):
+        assert why in cli("apply", "-f", name, *words).failed(1)
+
+
+def test_a_change_set_of_other_members_or_types_is_refused(cli: Cli, file):
+    change = {"key": "a", "op": "set", "value": 1}
+    for more, why in (({"messages": "x"}, "'messages'"), ({"message": 5}, "message must be text")):
+        name = file(json.dumps({"changes": [change], **more}))
+        for words in ([], ["--dry-run"]):
+            assert why in cli("apply", "-f", name, *words).failed(1)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(cli: Cli, api, service, file):
+    text = "\ufeff" + json.dumps(change_set(service, {"key": "a", "op": "set", "value": 1}))
+    cli("apply", "-f", file(text, "c.json")).ok()
+    cli("apply", "-f", "-", text=text.replace('"value": 1', '"value": 2')).ok()
+    assert api.get(f"/config/{service}").json()["config"] == {"a": 2}
+
+
+def test_places_are_told_once(cli: Cli, service, file):
+    changes = [{"key": "a", "op": "delete"}, {"key": "b", "op": "delete"}]
+    said = cli("apply", "-f", file(json.dumps(change_set("a b", *changes)), "c.json")).failed(1)
+    assert said.count("body.changes.0.service") == 1
+    assert said.count("body.changes.1.service") == 1
+    assert ".." not in said
 
 
 def test_a_file_that_is_not_there_says_so(cli: Cli):

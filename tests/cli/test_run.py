@@ -160,6 +160,11 @@ def test_exit_codes_pass(cli: Cli, service, words):
     assert killed == (137 if words else -9)  # without --watch the program is the process
 
 
+def test_a_program_without_a_name_is_wrong_usage(cli: Cli, service):
+    cli("set", "a", "1", "-s", service).ok()
+    assert "no program named" in cli("run", "-s", service, "--", "").failed(2)
+
+
 def test_without_a_config_nothing_runs(cli: Cli, service):
     said = cli("run", "-s", service, "--", "sh", "-c", "touch ran")
     assert said.code == 3

@@ -37,6 +37,19 @@ def test_a_value_is_json_or_else_text(cli: Cli, api, service, typed, value, show
     assert cli("get", "key", "-s", service).ok().out == f"{shown}\n"
 
 
+def test_what_may_have_been_meant_as_json_is_told(cli: Cli, api, service):
+    for typed in ("NaN", '{"a": 1, "a": 2}', "[1,]", "1e999"):
+        assert "stored as text" in cli("set", "key", typed, "-s", service).ok().err
+        assert stored(api, service) == {"key": typed}
+    for typed in ("plain", '"NaN"', "[1]"):
+        assert "stored as text" not in cli("set", "key", typed, "-s", service).ok().err
+
+
+def test_what_is_nested_too_deeply_is_refused(cli: Cli, service):
+    for typed in ("[" * 5000, "[" * 200 + "]" * 200):
+        assert "nested too deeply" in cli("set", "key", typed, "-s", service).failed(1)
+
+
 def test_string_keeps_what_looks_like_json(cli: Cli, api, service):
     cli("set", "key", "30", "--string", "-s", service).ok()
     assert stored(api, service) == {"key": "30"}
@@ -45,6 +58,10 @@ def test_string_keeps_what_looks_like_json(cli: Cli, api, service):
 def test_a_value_can_come_from_standard_input(cli: Cli, api, service):
     cli("set", "key", "-", "-s", service, text='{"from": "a file"}\n').ok()
     assert stored(api, service) == {"key": {"from": "a file"}}
+
+
+def test_a_value_that_is_too_large_is_refused(cli: Cli, service):
+    assert "larger than" in cli("set", "big", "-", "-s", service, text="x" * 12_000_000).failed(1)
 
 
 def test_a_path_changes_the_object_where_it_stands(cli: Cli, api, service):
@@ -173,6 +190,8 @@ def test_list_and_search_find_keys(cli: Cli, service):
     assert [line.split() for line in narrow.splitlines()[1:]] == [
         ["needle-two", "2", service, "staging", "1"]
     ]
+    wide = cli("list", "-s", service, "-e", "", "--json").ok().json["configs"]
+    assert [one["key"] for one in wide] == ["needle-one"]
     found = cli("search", "NEEDLE", "--json", "-s", service).ok().json["configs"]
     assert [one["key"] for one in found] == ["needle-one", "needle-two"]
     assert service in cli("search", "straw").ok().out

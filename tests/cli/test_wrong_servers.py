@@ -68,6 +68,9 @@ def alone(tmp_path) -> Cli:
         (200, b'{"configs"', {}, 6, "broken JSON"),
         (200, b'{"other": 1}', {}, 6, "not understood"),
         (200, b"[]", {}, 6, "not understood"),
+        (200, b'{"configs": 5, "secrets": []}', {}, 6, "not understood"),
+        (404, PROBLEM % (404, b"not_found"), {}, 6, "not the address of a ConfigSync server"),
+        (302, b"", {"location": "http://me:pw@there.example/"}, 6, "http://there.example/"),
         (200, b"{}", {"content_length": "9"}, 6, "broke off"),
         (302, b"", {"location": "https://elsewhere.example/"}, 6, "https://elsewhere.example/"),
         (401, PROBLEM % (401, b"invalid_token"), {}, 4, "configsync login"),
@@ -95,6 +98,66 @@ def test_nobody_there_and_names_that_nobody_has(alone: Cli):
     unknown = alone("get", "-s", "b", CONFIGSYNC_URL="http://no-such-host.invalid")
     assert "the name is not known" in unknown.failed(6)
     assert "cannot be used" in alone("get", "-s", "b", CONFIGSYNC_URL="localhost:8000").failed(2)
+
+
+@pytest.mark.parametrize("url", ["http://eve:pw@host", "http://eve:p/w@host", "eve:pw@host"])
+def test_a_password_in_an_address_is_never_shown(alone: Cli, url):
+    for words in (["get", "-s", "b", "--url", url], ["login", url]):
+        said = alone(*words)
+        assert "must not hold a user name or password" in said.failed(2)
+        assert "p/w" not in said.err
+        assert "pw" not in said.err
+        assert "eve" not in said.err
+
+
+def test_a_server_without_tls_is_named(alone: Cli):
+    with closing(Wrong(200, b"{}")) as wrong:
+        url = wrong.url.replace("http:", "https:")
+        said = alone("get", "-s", "b", CONFIGSYNC_URL=url)
+        assert "does not speak TLS there" in said.failed(6)
+
+
+def test_a_variable_that_no_program_can_have(alone: Cli):
+    with closing(Wrong(200, b'{"configs": {"a": "1\\u00002"}, "secrets": []}')) as wrong:
+        for words in ([], ["--watch"]):
+            said = alone("run", "-s", "b", *words, "--", "true", CONFIGSYNC_URL=wrong.url)
+            assert "Cannot run true" in said.failed(1)
+
+
+def test_mistakes_of_ours_are_not_the_servers(alone: Cli):
+    script = (
+        "import configsync.cli.keys as k; k.fetch = lambda *_: None.x\n"
+        "from configsync.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "get", "-s", "b"],
+        env=alone.env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    said = "configsync: something is wrong in this program (AttributeError).\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 413 No\r\ncontent-length: 0\r\n\r\n"])
+def test_what_is_too_large_is_not_a_server_that_is_gone(alone: Cli, answer):
+    """It answers at once, or never, and closes without reading: the connection is reset."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            link, _ = listener.accept()
+            with link:
+                link.recv(1000)
+                link.sendall(answer)
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        said = alone("set", "big", "-", "-s", "b", text="x" * 12_000_000, CONFIGSYNC_URL=url)
+        thread.join()
+    assert "larger than the server takes" in said.failed(1) or (answer and "413" in said.err)
 
 
 def test_a_server_that_speaks_no_http(alone: Cli):

@@ -3,7 +3,8 @@
 import asyncio
 import threading
 
-from configsync import ConfigClient, SyncConfigClient
+import pytest
+from configsync import ConfigClient, ConfigSyncError, SyncConfigClient
 
 from tests.processes import until
 
@@ -50,6 +51,31 @@ def test_with_a_loop(desk, aclient):
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(main())
+
+
+def test_what_is_closed_stays_closed(desk, client, aclient):
+    desk.write(n=1)
+    one = client()
+    one.initialize()
+    one.close()
+    for call in (one.initialize, one.start_auto_refresh, one.refresh, one.follow, one.__enter__):
+        with pytest.raises(ConfigSyncError, match="this client is closed"):
+            call()
+
+    async def main() -> None:
+        two = aclient()
+        await two.initialize()
+        await two.close()
+        calls = (two.initialize, two.start_auto_refresh, two.refresh, two.follow, two.__aenter__)
+        for call in calls:
+            with pytest.raises(ConfigSyncError, match="this client is closed"):
+                await call()
+        assert two.get("n") == 1
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
+    assert one.get("n") == 1
+    assert not [one for one in threading.enumerate() if "configsync" in one.name]
 
 
 async def eventually(ask) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import shutil
 import stat
@@ -13,6 +14,7 @@ from configsync import (
     KeyMissing,
     ServerUnreachable,
     SyncConfigClient,
+    TooStale,
 )
 from configsync._cache import Cache
 
@@ -244,6 +246,22 @@ def test_the_fallback_file(away, tmp_path, wrong, name, text):
     two = away(fallback_file=file)
     two.initialize()
     assert two.source == "cache"
+
+
+def test_a_fallback_is_nothing_that_the_server_confirmed(away, tmp_path, wrong):
+    file = tmp_path / "fallback.json"
+    file.write_text('{"n": 0}')
+    one = away(fallback_file=file, max_stale=1000)
+    assert one.staleness == math.inf
+    one.initialize()
+    assert (one.get("n"), one.staleness) == (0, math.inf)
+    one._state.started -= 1001
+    with pytest.raises(TooStale, match="never confirmed this config"):
+        one.get("n")
+    object.__setattr__(one._state.options, "base_url", f"{wrong(Impostor(n=1))}/api/v1")
+    one.refresh()
+    assert one.get("n") == 1
+    assert one.staleness < 1000
 
 
 @pytest.mark.parametrize("text", [None, "{", "[1]"])

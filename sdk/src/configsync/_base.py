@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from configsync import _fork
 from configsync._binding import Binding
 from configsync._document import FrozenDict
+from configsync._errors import ConfigSyncError
 from configsync._listeners import Callback
 from configsync._options import read_options
 from configsync._reading import Reading
@@ -21,7 +22,7 @@ T = TypeVar("T")
 class BaseClient(Reading):
     """A client that reads: `_now` is the config of the moment, and is swapped as a whole."""
 
-    __slots__ = ("__weakref__", "_engine", "_now", "_state", "_task", "_thread")
+    __slots__ = ("__weakref__", "_engine", "_is_closed", "_now", "_state", "_task", "_thread")
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class BaseClient(Reading):
             instance_id=instance_id,
             app_version=app_version,
         )
+        self._is_closed = False
         self._now: Snapshot = NOTHING
         self._task: asyncio.Task[None] | None = None
         self._thread: Thread | None = None
@@ -95,7 +97,7 @@ class BaseClient(Reading):
 
     @property
     def staleness(self) -> float:
-        """Return the seconds since the server last confirmed the config."""
+        """Return the seconds since the server last confirmed the config, or infinity."""
         return self._state.staleness
 
     @property
@@ -130,7 +132,12 @@ class BaseClient(Reading):
         """
         return self._state.bind(model, prefix)
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ConfigSyncError("this client is closed")
+
     def _check_interval(self, interval: float) -> None:
+        self._check_open()
         limit = self._state.options.max_stale
         if interval <= 0 or (limit is not None and limit <= interval):
             raise ValueError("interval must be more than 0, and less than max_stale")

@@ -23,6 +23,7 @@ class ConfigClient(BaseClient):
 
         Raises the reason if there is none of them.
         """
+        self._check_open()
         await self._do(self._engine.load())
 
     async def start_auto_refresh(self, interval: float = 60) -> None:
@@ -34,14 +35,17 @@ class ConfigClient(BaseClient):
 
     async def refresh(self) -> None:
         """Ask the server now; raise what goes wrong."""
+        self._check_open()
         await self._do(self._engine.renew())
 
     async def follow(self) -> None:
         """Follow a server whose database was restored, though it may go back."""
+        self._check_open()
         await self._do(self._engine.renew(follow=True))
 
     async def close(self) -> None:
-        """Stop following changes. What is loaded can still be read."""
+        """Stop following changes. What is loaded can still be read; it is not opened again."""
+        self._is_closed = True
         await self._stop()
         await self._state.listeners.settle()
         self._state.listeners.join()

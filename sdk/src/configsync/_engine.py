@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -142,7 +143,7 @@ class Engine:
             return False
         try:
             document = await _aside(lambda: read_fallback(file))
-            self.state.put(Snapshot(document, Origin("fallback")), time.monotonic())
+            self.state.put(Snapshot(document, Origin("fallback")), -math.inf)
         except ConfigSyncError as another:
             log.error("There is no fallback: %s", another)  # noqa: TRY400
             return False

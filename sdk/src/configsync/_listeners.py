@@ -76,6 +76,8 @@ class Listeners:
 
     def add(self, callback: Callback, key: str | None, prefix: str | None) -> Callable[[], None]:
         """Add a callback; return what removes it."""
+        if not callable(callback):
+            raise TypeError("a listener is a function or coroutine function")
         if key is not None and prefix is not None:
             raise ValueError("a listener has a key or a prefix, not both")
         listener = Listener(callback, key, prefix)

@@ -56,6 +56,7 @@ class State:
         self.known_version = ""
         self.left: list[str] = []
         self.confirmed = -math.inf
+        self.started = time.monotonic()
         self.status = Status()
         self.listeners = Listeners(in_threads=in_threads)
         self.instance_id = options.instance_id or new_instance_id()
@@ -68,13 +69,22 @@ class State:
 
     @property
     def staleness(self) -> float:
-        """Return the seconds since the server last confirmed the config."""
+        """Return the seconds since the server last confirmed the config, or infinity."""
         return max(0.0, time.monotonic() - self.confirmed)
 
     def check_stale(self) -> None:
-        """Raise TooStale where `max_stale` says so."""
+        """Raise TooStale where `max_stale` says so; a fallback has that time from the start on."""
         limit = self.options.max_stale
-        if limit is not None and self.staleness > limit:
+        if limit is None or self.staleness <= limit:
+            return
+        if self.confirmed == -math.inf:
+            waited = time.monotonic() - self.started
+            if waited > limit:
+                raise TooStale(
+                    f"the server has never confirmed this config since the start, "
+                    f"{waited:.0f} s ago, max_stale is {limit:g} s"
+                )
+        else:
             raise TooStale(
                 f"the server last confirmed this config {self.staleness:.0f} s ago, "
                 f"max_stale is {limit:g} s"
@@ -113,7 +123,7 @@ class State:
     def put(self, snapshot: Snapshot, confirmed: float) -> None:
         """Use a config that is not from the server, if it fits; raise InvalidConfig."""
         self._bind(snapshot)
-        self.confirmed = confirmed
+        self.confirmed, self.started = confirmed, time.monotonic()
         self._show(snapshot, None)
 
     def bind(self, model: type[T], prefix: str) -> Binding[T]:

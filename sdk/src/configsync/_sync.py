@@ -20,6 +20,7 @@ class SyncConfigClient(BaseClient):
 
         Raises the reason if there is none of them.
         """
+        self._check_open()
         self._do(self._engine.load())
 
     def start_auto_refresh(self, interval: float = 60) -> None:
@@ -31,14 +32,17 @@ class SyncConfigClient(BaseClient):
 
     def refresh(self) -> None:
         """Ask the server now; raise what goes wrong."""
+        self._check_open()
         self._do(self._engine.renew())
 
     def follow(self) -> None:
         """Follow a server whose database was restored, though it may go back."""
+        self._check_open()
         self._do(self._engine.renew(follow=True))
 
     def close(self) -> None:
-        """Stop following changes. What is loaded can still be read."""
+        """Stop following changes. What is loaded can still be read; it is not opened again."""
+        self._is_closed = True
         self._stop()
         self._state.listeners.join()
 

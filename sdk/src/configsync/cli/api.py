@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from configsync import __version__
 from configsync._errors import ServerUnreachable, api_error
-from configsync.cli.failures import Failure
+from configsync.cli.failures import Code, Failure
 
 PREFIX = "/api/v1"
 CONNECT_S = 10.0
@@ -23,8 +24,44 @@ IDLE_S = 1.0
 QUIET_S = 30.0
 """A stream sends a comment every 15 seconds; one that is quiet for longer is dead."""
 REDIRECTS = range(300, 400)
+LARGE = 1024 * 1024
+"""Bytes; a connection that breaks while more are sent is one of a server that takes fewer."""
 
 Query = Mapping[str, object]
+
+
+class NotUnderstood(Failure):
+    """An answer is JSON, but does not say what it should."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The answer is not understood ({what}). See: configsync doctor", Code.UNREACHABLE
+        )
+
+
+class Known(dict[str, Any]):
+    """An object of an answer; to ask for a member that it has not is the server's fault."""
+
+    def __missing__(self, name: str) -> Any:
+        """Raise NotUnderstood."""
+        raise NotUnderstood(f"it has no {name}")
+
+
+def understood(text: str | bytes) -> Any:
+    """Return the JSON of an answer, or raise ValueError."""
+    try:
+        return json.loads(text, object_hook=Known)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def expect(document: Any, **kinds: type | tuple[type, ...]) -> None:
+    """Raise NotUnderstood unless it is an object with members of these types."""
+    if not isinstance(document, Known):
+        raise NotUnderstood("it is no object")
+    for name, kind in kinds.items():
+        if not isinstance(document[name], kind):
+            raise NotUnderstood(f"its {name} is of another type")
 
 
 @dataclass(frozen=True)
@@ -43,11 +80,21 @@ def path_of(*parts: str) -> str:
 
 def server_of(url: str) -> str:
     """Return the address of a server, with or without `/api/v1` at its end, or raise ValueError."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+    if bare(url) != url:
+        raise ValueError("it must not hold a user name or password")
+    try:
+        parts = urlsplit(url.strip())
+        is_one = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
         raise ValueError("must be like http://localhost:8000 or https://config.example.com")
-    _ = parts.port  # a ValueError where it is none
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix(PREFIX)}"
+
+
+def bare(url: str) -> str:
+    """Return an address without what may be a user name and a password in it."""
+    return re.sub(r"^([^/@]*//)?.*@", r"\1", url, flags=re.DOTALL)
 
 
 class Api:
@@ -59,7 +106,8 @@ class Api:
         self._https = parts.scheme == "https"
         self._host, self._port, self._root = parts.hostname or "", parts.port, parts.path
         if token and not (token.isascii() and token.isprintable()):
-            raise Failure("The credential is not one: it has characters that none has.")
+            what = "The credential is not one: it has characters that none has."
+            raise Failure(what, Code.NOT_ALLOWED)
         self._token, self._workspace = token, workspace
         self._connection: http.client.HTTPConnection | None = None
         self._sock: socket.socket | None = None  # also when an answer alone holds it
@@ -96,10 +144,12 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
-        with self._broken_after(ANSWER_S):
+        with self._broken_after(ANSWER_S), self._too_large(data):
             response = self._request(method, self._target(path, query, scoped), data, sent)
             content = response.read()
         self._used = time.monotonic()
+        if response.status >= http.HTTPStatus.BAD_REQUEST:  # what was sent may not all be read
+            self.close()
         return self._judged(response, content)
 
     def pages(
@@ -109,6 +159,7 @@ class Api:
         asked = {"limit": 500, **(query or {})}
         while True:
             page = self.get(path, asked, scoped=scoped).body
+            expect(page, **{member: list})
             yield from page[member]
             if not page.get("next_cursor"):
                 return
@@ -143,7 +194,8 @@ class Api:
         connection = self._connected()
         known = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         agent = {"User-Agent": f"configsync/{__version__}"}
-        connection.request(method, target, data, {**agent, **known, **headers})
+        with _sent_as_far_as_taken():
+            connection.request(method, target, data, {**agent, **known, **headers})
         return connection.getresponse()
 
     def _connected(self) -> http.client.HTTPConnection:
@@ -160,7 +212,7 @@ class Api:
     def _judged(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
         headers = {name.lower(): value for name, value in response.getheaders()}
         if response.status in REDIRECTS:
-            place = headers.get("location", "elsewhere")
+            place = bare(headers.get("location", "elsewhere"))
             raise ServerUnreachable(
                 f"{self.url} sends its callers on to {place}: use that address."
             )
@@ -168,11 +220,15 @@ class Api:
         if content and kind not in {"application/json", "application/problem+json"}:
             raise self._foreign(f"status {response.status}, {kind or 'nothing known'}")
         try:
-            body = json.loads(content) if content else None
+            body = understood(content) if content else None
         except ValueError as error:
             raise self._foreign("broken JSON") from error
+        if response.status == http.HTTPStatus.NOT_FOUND and _is_no_route(body):
+            raise ServerUnreachable(f"{self.url} is not the address of a ConfigSync server.")
         if response.status >= http.HTTPStatus.BAD_REQUEST:
             raise api_error(response.status, body if isinstance(body, dict) else {}, _wait(headers))
+        if content:
+            expect(body)
         return Answer(response.status, body, headers)
 
     def _foreign(self, what: str) -> ServerUnreachable:
@@ -196,6 +252,18 @@ class Api:
         finally:
             timer.cancel()
 
+    @contextmanager
+    def _too_large(self, data: bytes | None) -> Iterator[None]:
+        """Take a connection that breaks for a refusal where much is sent."""
+        try:
+            yield
+        except (BrokenPipeError, ConnectionResetError) as error:
+            size = len(data or b"") / LARGE
+            if size <= 1:
+                raise
+            self.close()
+            raise Failure(f"This is larger than the server takes: {size:.1f} MiB.") from error
+
     def _shut(self) -> None:
         if self._sock is not None:
             with suppress(OSError):
@@ -212,6 +280,17 @@ class Api:
             raise ServerUnreachable(f"Cannot reach {self.url}: {why}.") from error
 
 
+@contextmanager
+def _sent_as_far_as_taken() -> Iterator[None]:
+    """Let a server refuse what it has not read to its end; its answer may be there already."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        yield
+
+
+def _is_no_route(problem: Any) -> bool:
+    return isinstance(problem, dict) and problem.get("code") == "not_found"
+
+
 def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -225,6 +304,8 @@ def _reason(error: Exception) -> str:
     if type(error).__name__ == "SSLCertVerificationError":
         told = getattr(error, "verify_message", "") or "it is not trusted"
         return f"its certificate does not fit ({told}; SSL_CERT_FILE names others to trust)"
+    if getattr(error, "reason", "") in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
+        return "the server does not speak TLS there; is it http://?"
     if isinstance(error, socket.gaierror):
         return "the name is not known"
     if isinstance(error, http.client.HTTPException):

@@ -193,6 +193,7 @@ def root() -> Any:
 
 def run() -> None:
     """Run the command that the process was called with."""
+    output.open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
@@ -202,7 +203,10 @@ def run() -> None:
     except ConfigSyncError as error:
         output.say(f"configsync: {failures.line_of(error)}")
         sys.exit(failures.code_of(error))
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
+    except OSError as error:
+        output.say(f"configsync: {error.strerror or type(error).__name__}.")
+        sys.exit(failures.Code.FAILED)
+    except Exception as error:  # noqa: BLE001  (whatever it is: no traceback)
         what = type(error).__name__  # its text may have a value in it
-        output.say(f"configsync: the answer is not understood ({what}). See: configsync doctor")
-        sys.exit(failures.Code.UNREACHABLE)
+        output.say(f"configsync: something is wrong in this program ({what}).")
+        sys.exit(failures.Code.FAILED)

@@ -1,5 +1,6 @@
 """`apply`: a change set from a file."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,18 @@ from configsync.cli.failures import Code, Failure
 
 ABSENT = object()
 UNSET = {"$unset": True}
+MAX_KEY = 255
+SET_MEMBERS = {"changes": list, "message": str}
+MEMBERS = {
+    "service": str,
+    "environment": str,
+    "key": str,
+    "op": str,
+    "value": object,
+    "is_encrypted": bool,
+    "expected_version": int,
+}
+KINDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list"}
 
 
 def apply(
@@ -42,14 +55,38 @@ def _read(file: str) -> dict[str, Any]:
     changes = found.get("changes") if isinstance(found, dict) else None
     if not isinstance(changes, list) or not changes:
         raise Failure(f"{file} is no change set: it must have a list named changes.", Code.USAGE)
+    _check_members(found, SET_MEMBERS, file)
     for number, one in enumerate(changes, 1):
-        if not isinstance(one, dict) or not isinstance(one.get("key"), str):
-            raise Failure(f"{file}: change {number} names no key.", Code.USAGE)
-        if one.get("op") not in {"set", "delete", "unset"}:
-            raise Failure(f"{file}: change {number} needs op: set, delete or unset.", Code.USAGE)
-        if (one["op"] == "set") != ("value" in one):
-            raise Failure(f"{file}: change {number}: a value belongs to set alone.", Code.USAGE)
+        _check_change(one, f"{file}: change {number}")
     return dict(found)
+
+
+def _check_change(one: Any, where: str) -> None:
+    """Raise Failure for what the server would refuse, so that a dry run does too."""
+    if not isinstance(one, dict) or not isinstance(one.get("key"), str):
+        raise Failure(f"{where} names no key.", Code.USAGE)
+    if one.get("op") not in ("set", "delete", "unset"):
+        raise Failure(f"{where} needs op: set, delete or unset.", Code.USAGE)
+    if (one["op"] == "set") != ("value" in one):
+        raise Failure(f"{where}: a value belongs to set alone.", Code.USAGE)
+    _check_members(one, MEMBERS, where)
+    if not 0 < len(one["key"]) <= MAX_KEY or not one["key"].isprintable():
+        raise Failure(f"{where}: a key has 1 to {MAX_KEY} printable characters.")
+    if one["op"] != "set" and one.get("is_encrypted") is not None:
+        raise Failure(f"{where}: is_encrypted belongs to set alone.")
+    if one.get("expected_version") is not None and one["expected_version"] < 0:
+        raise Failure(f"{where}: expected_version must not be less than 0.")
+
+
+def _check_members(found: dict[str, Any], members: Mapping[str, type], where: str) -> None:
+    for name, value in found.items():
+        if name not in members:
+            known = ", ".join(members)
+            raise Failure(f"{where} has a member {name!r}, which is none of {known}.")
+        kind = members[name]
+        is_bool = isinstance(value, bool) and kind not in {bool, object}
+        if value is not None and (is_bool or not isinstance(value, kind)):
+            raise Failure(f"{where}: {name} must be {KINDS[kind]}.")
 
 
 def _rehearse(at: Here, changes: list[dict[str, Any]]) -> None:

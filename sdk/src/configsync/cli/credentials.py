@@ -22,7 +22,13 @@ def token_for(profile: str, url: str) -> str | None:
     """Return what to send to a server: the environment's key, or what was kept for it."""
     given = os.environ.get("CONFIGSYNC_API_KEY")
     if given:
-        return given.strip()
+        key = given.strip()
+        if not (key.isascii() and key.isprintable()):
+            raise Failure(
+                "CONFIGSYNC_API_KEY is no API key: it has characters that none has.",
+                Code.NOT_ALLOWED,
+            )
+        return key
     kept = load(profile)
     return str(kept["token"]) if kept and kept.get("url") == url else None
 

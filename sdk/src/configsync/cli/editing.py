@@ -56,18 +56,31 @@ def edit(
     except BaseException:
         _keep(draft, text)
         raise
-    shutil.rmtree(place, ignore_errors=True)
+    if saved:
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        _keep(draft, text)
     output.say(f"{level} is saved as version {saved['version']}." if saved else "Nothing to save.")
     if at.as_json:
         output.write_json(saved or document)
 
 
 def _keep(draft: _Draft, text: str) -> None:
-    """Leave the file where something was typed, and say where; else nothing stays."""
-    if not draft.file.exists() or draft.file.read_bytes() == text.encode():
-        shutil.rmtree(draft.file.parent, ignore_errors=True)
+    """Leave what may have been typed, and say where; else nothing stays."""
+    place = draft.file.parent
+    found = list(place.iterdir()) if place.is_dir() else []
+    if all(one.is_file() and _holds(one, text) for one in found):
+        shutil.rmtree(place, ignore_errors=True)
     else:
-        output.say(f"configsync: what you typed is kept in {draft.file}")
+        kept = draft.file if found == [draft.file] and draft.file.is_file() else place
+        output.say(f"configsync: what you typed is kept in {kept}")
+
+
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return file.read_bytes() == text.encode()
+    except OSError:
+        return False
 
 
 def _edited(at: Here, draft: _Draft, *, reveal: bool) -> dict[str, Any] | None:
@@ -83,7 +96,6 @@ def _edited(at: Here, draft: _Draft, *, reveal: bool) -> dict[str, Any] | None:
         except Conflict as error:
             is_open = _merge(at, draft, error, reveal=reveal)
         except (Failure, Invalid) as error:
-            output.say(f"configsync: {failures.line_of(error)}")
             _ask_for_another_try(error)
             is_open = False
 
@@ -101,7 +113,10 @@ def _open(file: Path) -> bool:
 
 
 def _typed(file: Path) -> dict[str, Any]:
-    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise Failure(f"Cannot read {file}: {error.strerror}.") from error
     if merging.is_marked(text):
         raise Failure("There are conflict markers left: decide, and remove them.", Code.CONFLICT)
     try:
@@ -117,6 +132,7 @@ def _ask_for_another_try(error: ConfigSyncError) -> None:
     """Return if the editor is to open again, else raise what was wrong."""
     if not sys.stdin.isatty():
         raise error
+    output.say(f"configsync: {failures.line_of(error)}")
     if output.ask("Edit again? [y/n] ").lower() not in {"y", "yes"}:
         raise error
 
@@ -142,8 +158,11 @@ def _merge(at: Here, draft: _Draft, error: ApiError, *, reveal: bool) -> bool:
     theirs = current["config"] or {}
     both = merging.merge(draft.base, _typed(draft.file), theirs)
     text = merging.text_of(both, ("yours", f"version {draft.version}", who))
+    try:
+        draft.file.write_text(text, encoding="utf-8")
+    except OSError as why:
+        raise Failure(f"Cannot write {draft.file}: {why.strerror}.") from why
     draft.version, draft.base = current["version"], theirs
-    draft.file.write_text(text, encoding="utf-8")
     if merging.is_marked(text):
         output.say(f"configsync: {who} changed the same values. Decide between the markers.")
         return False

@@ -25,6 +25,7 @@ class Code(IntEnum):
     CONFLICT = 5
     UNREACHABLE = 6
     INTERRUPTED = 130
+    UNREAD = 141
 
 
 class Failure(ConfigSyncError):
@@ -55,13 +56,20 @@ def code_of(error: ConfigSyncError) -> Code:
 def line_of(error: ConfigSyncError) -> str:
     """Return the one line that tells what went wrong, why, and what to do next."""
     advice = next((text for kind, _, text in _CODES if isinstance(error, kind)), "")
-    said = error.detail if isinstance(error, ApiError) else str(error)
-    if isinstance(error, ApiError):
-        said += "".join(f" {_place(one)}" for one in list(error.errors)[:5])
-    return " ".join(f"{said.rstrip()} {advice}".split())
+    said = " ".join(_sentences(error)) if isinstance(error, ApiError) else str(error)
+    return " ".join(f"{said} {advice}".split())
 
 
-def _place(error: object) -> str:
-    if not isinstance(error, dict):
-        return ""
-    return f"{'.'.join(map(str, error.get('loc', ())))}: {error.get('msg', '')}."
+def _sentences(error: ApiError) -> list[str]:
+    """Return what the server says and the places where something is wrong, each of them once."""
+    said = error.detail.strip().rstrip(".")
+    places: dict[str, None] = {}
+    is_told = False
+    for one in list(error.errors)[:5]:
+        if isinstance(one, dict):
+            message = str(one.get("msg", "")).rstrip(".")
+            name = ".".join(map(str, one.get("loc", ())))
+            place = message if name == "body" else f"{name}: {message}"
+            is_told |= said in {message, f"{name}: {message}"}
+            places[place] = None
+    return [f"{one}." for one in ([] if is_told else [said]) + list(places)]

@@ -1,19 +1,20 @@
 """Files that people write: JSON or YAML."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
-from configsync.cli import keys
+from configsync.cli import keys, output
 from configsync.cli.failures import Code, Failure
 
 
 def read(name: str) -> str:
     """Return the text of a file; `-` is standard input."""
     if name == "-":
-        return sys.stdin.read()
+        return output.typed(sys.stdin.read).removeprefix("\ufeff")
     try:
-        return Path(name).read_text(encoding="utf-8")
+        return Path(name).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise Failure(f"Cannot read {name}: {error.strerror}.", Code.USAGE) from error
     except UnicodeDecodeError as error:
@@ -24,10 +25,15 @@ def parse(text: str, name: str) -> Any:
     """Return what JSON says, else what YAML says."""
     try:
         return keys.parsed(text)
+    except keys.TooDeepError as error:
+        raise Failure(f"{name} cannot be used: {error}.", Code.USAGE) from error
     except ValueError as error:
         if name.endswith(".json") or text.lstrip().startswith(("{", "[")):
             raise Failure(f"{name} is not JSON: {error}.", Code.USAGE) from error
-    return _checked(_yaml(text, name), name)
+    try:
+        return _checked(keys.shallow(_yaml(text, name)), name)
+    except (keys.TooDeepError, RecursionError):
+        raise Failure(f"{name} cannot be used: {keys.TooDeepError()}.", Code.USAGE) from None
 
 
 def _yaml(text: str, name: str) -> Any:
@@ -45,7 +51,7 @@ def _yaml(text: str, name: str) -> Any:
 
     try:
         return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise Failure(f"{name} is not YAML: {' '.join(str(error).split())}.", Code.USAGE) from error
 
 
@@ -67,6 +73,8 @@ def _checked(value: Any, name: str) -> Any:
         return {key: _checked(one, name) for key, one in value.items()}
     if isinstance(value, list):
         return [_checked(one, name) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Failure(f"{name}: {value} must be in quotes, JSON has no such number.")
     if value is None or isinstance(value, str | int | float):
         return value
     raise Failure(f"{name}: {value} must be in quotes, JSON has no such type.", Code.USAGE)

@@ -1,6 +1,5 @@
 """Hearing of changes: the server's stream, opened again whenever it breaks."""
 
-import json
 import random
 import time
 from collections.abc import Iterable, Iterator
@@ -9,7 +8,7 @@ from typing import Any
 
 from configsync._errors import ConfigSyncError, Gone, ServerUnreachable, TryAgain
 from configsync.cli import output
-from configsync.cli.api import Api, Query
+from configsync.cli.api import Api, NotUnderstood, Query, expect, understood
 
 LONGEST_WAIT_S = 30.0
 
@@ -60,7 +59,16 @@ def _listen(api: Api, query: Query, place: _Place) -> Iterator[Event]:
                 return
             if kind:
                 place.has_begun, place.failures = True, 0
-                yield Event(kind, json.loads(frame.get("data", "null")))
+                yield Event(kind, _data(frame))
+
+
+def _data(frame: dict[str, str]) -> Any:
+    try:
+        found = understood(frame.get("data", ""))
+    except ValueError:
+        raise NotUnderstood("an event is no JSON") from None
+    expect(found)
+    return found
 
 
 def frames(lines: Iterable[bytes]) -> Iterator[dict[str, str]]:

@@ -61,7 +61,8 @@ def _json(config: dict[str, Any]) -> str:
 
 def _yaml(config: dict[str, Any]) -> str:
     yaml = files.yaml_or_failure()
-    return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    plain = json.loads(output.dumps(config))  # of no types but Python's own
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
 def _env(config: dict[str, Any]) -> str:

@@ -1,18 +1,57 @@
 """Keys and documents of a level, as the server stores them."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from configsync._errors import NotFound
-from configsync.cli.api import PREFIX, Api
+from configsync.cli.api import PREFIX, Api, expect
 from configsync.cli.context import Level
 from configsync.cli.failures import Code, Failure
+
+MOST_DEPTH = 100
+"""Of objects and arrays within each other; the server takes fewer."""
+
+
+class TooDeepError(ValueError):
+    """A value is nested so deeply that nothing can be done with it."""
+
+    def __init__(self) -> None:
+        super().__init__("it is nested too deeply")
 
 
 def parsed(text: str) -> Any:
     """Return the value of JSON text, or raise ValueError; a member twice is none."""
-    return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+    try:
+        return shallow(
+            json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
+        )
+    except RecursionError:
+        raise TooDeepError from None
+
+
+def shallow(value: Any) -> Any:
+    """Return a value, or raise TooDeepError; one that holds itself is the deepest."""
+    level = {0: value}
+    for _ in range(MOST_DEPTH):
+        level = {id(inner): inner for one in level.values() for inner in _inside(one)}
+        if not level:
+            return value
+    raise TooDeepError
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -61,6 +100,7 @@ def fetch(
     answer: dict[str, Any] = api.call(
         "POST", f"{PREFIX}/configs/fetch", query=query, body=body
     ).body
+    expect(answer, configs=dict, secrets=list)
     return answer
 
 
@@ -75,4 +115,5 @@ def stored_document(api: Api, level: Level, *, reveal: bool = False) -> dict[str
         if error.code != "config_not_found":
             raise
         return None
+    expect(found, config=(dict, type(None)), version=int)
     return found

@@ -1,10 +1,13 @@
 """What a person reads: tables, colours, bullets in the place of secrets; or JSON for programs."""
 
+import errno
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from configsync.cli.failures import Code, Failure
 
 BULLETS = "••••••••"
 COLORS = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
@@ -12,28 +15,83 @@ COLORS = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
 
 def say(message: str) -> None:
     """Write a message, which is never part of the result."""
-    sys.stderr.write(f"{printable(message)}\n")
-    sys.stderr.flush()
+    _tell(f"{printable(message)}\n")
+
+
+def _tell(text: str) -> None:
+    """Write what may get lost: where nobody can read it, a command does its work all the same."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        _give_up(sys.stderr)
+
+
+def open_closed_streams() -> None:
+    """Open what the process was started without, so that no socket takes its place.
+
+    Reading such an input, or writing a result to such an output, is a failure.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is not None:
+            continue
+        wrong = os.O_WRONLY if name == "stdin" else os.O_RDONLY
+        place = os.open(os.devnull, os.O_WRONLY if name == "stderr" else wrong)
+        if place != number:
+            os.dup2(place, number, inheritable=False)
+            os.close(place)
+        setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  (for good)
+
+
+def typed(read: Callable[[], str]) -> str:
+    """Return what is read from standard input, or raise Failure."""
+    try:
+        return read()
+    except UnicodeDecodeError as error:
+        raise Failure("Standard input is not UTF-8.") from error
+    except OSError as error:
+        raise Failure(f"Cannot read standard input: {_why(error)}.") from error
+
+
+def _put(text: str, *, flush: bool = True) -> None:
+    """Write a part of the result, or raise Failure; who has stopped reading ends the command."""
+    try:
+        sys.stdout.write(text)
+        if flush:
+            sys.stdout.flush()
+    except OSError as error:
+        _give_up(sys.stdout)
+        if error.errno == errno.EPIPE:
+            sys.exit(Code.UNREAD)
+        raise Failure(f"Cannot write the result: {_why(error)}.") from error
+
+
+def _why(error: OSError) -> str:
+    return "it is closed" if error.errno == errno.EBADF else str(error.strerror)
+
+
+def _give_up(stream: TextIO) -> None:
+    """Let nothing more be said about a stream that cannot be written to."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno(), inheritable=False)
+    os.close(null)
 
 
 def ask(question: str) -> str:
     """Return the line that is typed in answer; empty at the end of the input."""
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    _tell(question)
+    return typed(sys.stdin.readline).strip()
 
 
 def write(text: str, color: str | None = None) -> None:
     """Write a line of the result; on a terminal, what would control it is shown instead."""
     shown = printable(text) if sys.stdout.isatty() else text
-    sys.stdout.write((f"\x1b[{COLORS[color]}m{shown}\x1b[0m" if color else shown) + "\n")
-    sys.stdout.flush()
+    _put((f"\x1b[{COLORS[color]}m{shown}\x1b[0m" if color else shown) + "\n")
 
 
 def write_json(document: Any, *, indent: int | None = 2) -> None:
     """Write the result as one JSON document."""
-    sys.stdout.write(f"{dumps(document, indent=indent)}\n")
-    sys.stdout.flush()
+    _put(f"{dumps(document, indent=indent)}\n")
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
@@ -73,7 +131,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     for row in (columns, *cells):
         padded = (one.ljust(width) for one, width in zip(row, widths, strict=True))
-        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+        _put("  ".join(padded).rstrip() + "\n", flush=False)
+    _put("")
 
 
 def _cell(value: Any) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from configsync.cli.api import server_of
+from configsync.cli.api import bare, server_of
 from configsync.cli.failures import Code, Failure
 
 MEMBERS = ("url", "workspace", "service", "environment")
@@ -82,7 +82,8 @@ def checked(url: str) -> str:
     try:
         return server_of(url)
     except ValueError as error:
-        raise Failure(f"The address {url!r} cannot be used: {error}.", Code.USAGE) from error
+        said = f"The address {bare(url)!r} cannot be used: {error}."
+        raise Failure(said, Code.USAGE) from error
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from configsync.cli import formats, keys, output
 from configsync.cli.api import Api
 from configsync.cli.context import Context, Environment, Level, Service, here
+from configsync.cli.failures import Code, Failure
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
@@ -58,6 +59,8 @@ def run(
     ] = 10.0,
 ) -> None:
     """Run a program with the effective config as environment variables."""
+    if not command[0]:
+        raise Failure("There is no program named ''. Say: configsync run -- PROGRAM", Code.USAGE)
     at = here(ctx)
     wanted = Wanted(at.level(service, environment), prefix, override)
     config = wanted.read(at.api)
@@ -68,6 +71,10 @@ def run(
             sys.exit(Supervisor(at, wanted, command, grace).run(config))
         at.api.close()
         os.execvpe(command[0], command, wanted.environment(config))  # noqa: S606  (its purpose)
+    except ValueError as error:
+        raise Failure(
+            f"Cannot run {command[0]}: a variable has a character in it that none can have."
+        ) from error
     except OSError as error:
         output.say(f"configsync: cannot run {command[0]}: {error.strerror}.")
         sys.exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)

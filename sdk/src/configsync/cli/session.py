@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from configsync._errors import AccessDenied, ConfigSyncError
+from configsync._errors import AccessDenied, AuthenticationError, ConfigSyncError
 from configsync.cli import credentials, output, profiles
 from configsync.cli.api import Api
 from configsync.cli.context import Context, Here, here
@@ -32,7 +32,10 @@ def login(
     target = _target(at, name)
     _warn_of_plain_http(target)
     who = username or _asked("User name (empty: an API key): ")
-    entry = _with_password(target, who) if who else _with_key(target)
+    try:
+        entry = _with_password(target, who) if who else _with_key(target)
+    except AuthenticationError as error:  # the usual advice is what was just done
+        raise Failure(f"{error.detail.rstrip('.')}.", Code.NOT_ALLOWED) from error
     known = profiles.load()
     members = {"url": target, **({"workspace": at.workspace} if at.workspace else {})}
     kept = known.known.get(name, {}) if known.known.get(name, {}).get("url") == target else {}
@@ -68,7 +71,11 @@ def _asked(prompt: str) -> str:
 def hidden(prompt: str) -> str:
     """Return a secret: typed unseen at a terminal, else the first line of standard input."""
     try:
-        text = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        text = (
+            getpass.getpass(prompt)
+            if sys.stdin.isatty()
+            else output.typed(sys.stdin.readline).rstrip("\n")
+        )
     except EOFError:
         text = ""
     if not text:

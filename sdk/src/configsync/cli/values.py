@@ -1,5 +1,6 @@
 """Reading and changing values."""
 
+import json
 import sys
 from typing import Annotated, Any
 
@@ -22,6 +23,14 @@ from configsync.cli.session import hidden
 
 Key = Annotated[str, typer.Argument(help="The key; dots also lead into objects.")]
 OptionalKey = Annotated[str | None, typer.Argument(help="The key; without it: everything.")]
+OneEnvironment = Annotated[
+    str | None,
+    typer.Option(
+        "--environment",
+        "-e",
+        help="Only its keys; '' is the level of all of them. Without it: what is set, else all.",
+    ),
+]
 Expected = Annotated[
     int | None,
     typer.Option("--expect-version", help="Only if it is at this version; 0: not there yet."),
@@ -95,13 +104,28 @@ def _value(text: str | None, *, is_text: bool) -> Any:
     if text is None:
         raise Failure("Which value? Say it, or - to read it from standard input.", Code.USAGE)
     if text == "-":
-        text = sys.stdin.read().removesuffix("\n")
+        text = output.typed(sys.stdin.read).removesuffix("\n")
     if is_text:
         return text
     try:
         return keys.parsed(text)
-    except ValueError:
+    except keys.TooDeepError as error:
+        raise Failure(f"The value cannot be stored: {error}.") from error
+    except ValueError as error:
+        if _looks_like_json(text):
+            output.say(f"This is no JSON ({error}): it is stored as text.")
         return text
+
+
+def _looks_like_json(text: str) -> bool:
+    """Tell whether somebody may have meant a text to be JSON, though it is none."""
+    if text.lstrip().startswith(("{", "[")):
+        return True
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _inside(at: Here, level: Level, key: str) -> tuple[dict[str, Any], str] | None:
@@ -193,12 +217,12 @@ def unset(
     _change(at, level, key, change, message, expect_version)
 
 
-def list_(ctx: Context, service: Service = None, environment: Environment = None) -> None:
-    """List the stored keys; without -e those of all environments."""
+def list_(ctx: Context, service: Service = None, environment: OneEnvironment = None) -> None:
+    """List the stored keys of every level; with -e of one."""
     at = here(ctx)
     named = service or at.target.service
     query = {"app_id": named, "environment": at.environment(environment)}
-    _show_keys(at, query)
+    _show_keys(at, query, is_wide=environment == "")
 
 
 def search(
@@ -211,8 +235,11 @@ def search(
     _show_keys(here(ctx), {"q": text, "app_id": service, "environment": environment or None})
 
 
-def _show_keys(at: Here, query: dict[str, Any]) -> None:
+def _show_keys(at: Here, query: dict[str, Any], *, is_wide: bool = False) -> None:
+    """Show keys; `is_wide`: only those of the level of all environments."""
     found = list(at.api.pages(f"{PREFIX}/configs", "configs", query))
+    if is_wide:
+        found = [one for one in found if one["environment"] is None]
     rows = [
         (
             one["key"],
