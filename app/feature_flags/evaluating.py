@@ -17,7 +17,10 @@ from app.rules.explaining import explain
 from app.rules.flags import CompiledFlag, compile_each
 from app.rules.segments import compile_segments
 from app.workspaces.deps import Access
+from app.workspaces.errors import OutsideScope
+from app.workspaces.names import Level
 from app.workspaces.permissions import Permission
+from app.workspaces.scopes import covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Ruleset:
 def load(session: Session, *, access: Access, environment: str, at: int | None = None) -> Ruleset:
     """Load and compile the flags of an environment; raises OutsideScope, HistoryPruned."""
     access.require(Permission.READ)
+    if not covered(environment, access.scopes.environments):
+        raise OutsideScope(Level(None, environment))
     workspace_id = access.workspace_id
     rows = crud.list_flags(session, workspace_id=workspace_id, environments=[environment], at=at)
     segments = crud.list_segments(session, workspace_id=workspace_id, at=at)

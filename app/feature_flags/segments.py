@@ -75,6 +75,7 @@ def update_segment(
     precondition: Preconditions,
 ) -> Response:
     """Replace a segment."""
+    access.require(Permission.READ)
 
     def edit(stored: Stored) -> Edited:
         if not stored.exists:

@@ -76,7 +76,7 @@ def update(
 
     Raises FlagIdNotFound, PreconditionFailed, WouldRebucket, InvalidFlag, StillNeeded.
     """
-    target = _place(session, access, flag_id)
+    target = require_place(session, access=access, flag_id=flag_id)
 
     def edit(stored: Stored) -> Edited:
         if not stored.exists:
@@ -104,7 +104,7 @@ def roll_back(
     accepted: bool,
 ) -> Written:
     """Give a flag the definition of an old version; raises FlagVersionNotFound, WouldRebucket."""
-    target = _place(session, access, flag_id)
+    target = require_place(session, access=access, flag_id=flag_id)
 
     def edit(stored: Stored) -> Edited:
         row = versions_crud.get_version(session, object_id=stored.id, version=version)
