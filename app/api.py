@@ -9,6 +9,8 @@ from app.changesets.router import router as changesets
 from app.comparisons.router import router as comparisons
 from app.documents.router import router as documents
 from app.environments.router import router as environments
+from app.feature_flags.router import router as feature_flags
+from app.feature_flags.segments import router as segments
 from app.health.router import router as health
 from app.instances.router import router as instances
 from app.keys.items import router as items
@@ -23,7 +25,7 @@ from app.workspaces.router import router as workspaces
 
 ROUTERS = (
     *(health, metrics, accounts, documents, environments, names),
-    *(keys, rotators, items, changesets, comparisons, secrets, streams),
+    *(feature_flags, segments, keys, rotators, items, changesets, comparisons, secrets, streams),
     *(workspaces, restoration, api_keys, audit, instances),
 )
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.core.schemas import Label, Moment, Strict
 from app.workspaces.permissions import Permission
-from app.workspaces.scopes import ANY, check_network, check_pattern
+from app.workspaces.scopes import ANY, check_flag_pattern, check_network, check_pattern
 
 T = TypeVar("T")
 
@@ -32,6 +32,11 @@ Pattern = Annotated[str, AfterValidator(check_pattern)]
 Patterns = Annotated[
     list[Pattern], Field(min_length=1, max_length=MAX_ENTRIES), AfterValidator(_once)
 ]
+FlagPatterns = Annotated[
+    list[Annotated[str, AfterValidator(check_flag_pattern)]],
+    Field(min_length=1, max_length=MAX_ENTRIES),
+    AfterValidator(_once),
+]
 Actions = Annotated[list[Permission], Field(min_length=1), AfterValidator(_once)]
 Network = Annotated[str, Field(max_length=64), AfterValidator(check_network)]
 Networks = Annotated[list[Network], Field(max_length=MAX_ENTRIES), AfterValidator(_once)]
@@ -48,6 +53,10 @@ class KeyScopes(Strict):
     actions: Actions = Field(default=[Permission.READ])
     services: Patterns = Field(default=[ANY])
     environments: Patterns = Field(default=[ANY])
+    flags: FlagPatterns = Field(
+        default=[ANY],
+        description="With `*`, flags are written only by keys that reach every service",
+    )
     addresses: Networks = Field(default=[])
 
 
@@ -89,6 +98,7 @@ class ScopesRead(BaseModel):
     actions: list[Permission]
     services: list[str]
     environments: list[str]
+    flags: list[str]
     addresses: list[str]
 
 

@@ -22,6 +22,7 @@ def create_key(session: Session, *, access: Access, new: ApiKeyCreate) -> tuple[
         tuple(wanted.environments),
         tuple(wanted.addresses),
         new.expires_at,
+        tuple(wanted.flags),
     )
     if not access.scopes.contains(scopes):
         raise BeyondScope("create that key")
@@ -35,6 +36,7 @@ def create_key(session: Session, *, access: Access, new: ApiKeyCreate) -> tuple[
         actions=[action.value for action in wanted.actions],
         services=wanted.services,
         environments=wanted.environments,
+        flags=wanted.flags,
         addresses=wanted.addresses,
         expires_at=new.expires_at,
         created_by=access.caller.username,

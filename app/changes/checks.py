@@ -1,12 +1,13 @@
 """What a commit must pass before it is written. Later features add theirs to `CHECKS`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.changes.keys import KeyRow, members
-from app.changes.plan import Edited, Stored, Target
+from app.changes.keys import members
+from app.changes.pending import Pending
+from app.changes.plan import Target
+from app.changes.rulesets import rulesets
 from app.configs.errors import (
     DocumentTooLarge,
     KeyNameTooLong,
@@ -21,33 +22,6 @@ from app.secrets.errors import SecretDestroyed
 from app.workspaces.deps import Access
 from app.workspaces.errors import ProtectedEnvironment
 from app.workspaces.permissions import Permission
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """One object of a commit: what it was, what it shall be, what becomes of its keys."""
-
-    target: Target
-    stored: Stored
-    edited: Edited
-    rows: Mapping[str, KeyRow]
-
-    @property
-    def writes(self) -> bool:
-        """Say whether the object gets a version."""
-        return self.edited.always or self.edited.checksum != self.stored.checksum
-
-    @property
-    def gives(self) -> bool:
-        """Say whether the object has content afterwards, or a key that is parked."""
-        rows = self.rows.values()
-        return self.edited.content is not None or any(row.value is not None for row in rows)
-
-    @property
-    def changes(self) -> bool:
-        """Say whether anything is written."""
-        return self.writes or bool(self.rows)
-
 
 Check = Callable[[Session, Access, Mapping[Target, Pending]], None]
 
@@ -110,6 +84,7 @@ CHECKS: tuple[Check, ...] = (
     key_count,
     key_names,
     destroyed_secrets,
+    rulesets,
 )
 
 

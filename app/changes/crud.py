@@ -4,22 +4,32 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Text, bindparam, exists, func, insert, or_, select, text, update
+from sqlalchemy import Text, bindparam, exists, func, insert, or_, select, text, tuple_, update
 from sqlalchemy.orm import Session
 
-from app.changes.plan import StoredKey
+from app.changes.plan import FlagTarget, SegmentTarget, StoredKey
 from app.configs.crud import at_level, level_values, shape
 from app.configs.levels import Level
 from app.core.db import AnyRow, AnySelect
-from app.models import Config, Environment, Key, Kind, Object, Service
+from app.models import (
+    Config,
+    Environment,
+    Flag,
+    FlagName,
+    Key,
+    Kind,
+    Object,
+    Segment,
+    Service,
+)
 
+_STATE = (Object.id, Object.version, Object.revision, Object.checksum)
+_PROTECTED = func.coalesce(Environment.protected, False).label("protected")
+LOCKED_CONFIG = (*_STATE, Config.created_by, _PROTECTED)
 LOCKED = (
-    Object.id,
-    Object.version,
-    Object.revision,
-    Object.checksum,
-    Config.created_by,
-    func.coalesce(Environment.protected, False).label("protected"),
+    *_STATE,
+    func.coalesce(Config.created_by, Flag.created_by, Segment.created_by).label("created_by"),
+    _PROTECTED,
 )
 
 PASSED = (
@@ -101,11 +111,82 @@ def find_environments(
     return {row.name: row.id for row in rows}
 
 
+def find_flags(
+    session: Session, *, workspace_id: int, targets: Sequence[FlagTarget]
+) -> dict[FlagTarget, int]:
+    """Return the ids of the flags that exist (deleted ones too), without locking."""
+    places = [(target.flag, target.environment) for target in targets]
+    rows = session.execute(
+        select(Flag.id, FlagName.name, Environment.name.label("environment"))
+        .join(FlagName, FlagName.id == Flag.name_id)
+        .join(Environment, Environment.id == Flag.environment_id)
+        .where(
+            Flag.workspace_id == workspace_id,
+            Environment.deleted.is_(False),
+            tuple_(FlagName.name, Environment.name).in_(places),
+        )
+    )
+    return {FlagTarget(row.name, row.environment): row.id for row in rows}
+
+
+def find_segments(
+    session: Session, *, workspace_id: int, targets: Sequence[SegmentTarget]
+) -> dict[SegmentTarget, int]:
+    """Return the ids of the segments that exist (deleted ones too), without locking."""
+    rows = session.execute(
+        select(Segment.name, Segment.id).where(
+            Segment.workspace_id == workspace_id,
+            Segment.name.in_([target.segment for target in targets]),
+        )
+    )
+    return {SegmentTarget(row.name): row.id for row in rows}
+
+
+def create_flag(
+    session: Session, *, workspace_id: int, target: FlagTarget, created_by: int | None
+) -> int:
+    """Insert the object and the place of a new flag, whose name is there; return its id."""
+    object_id = create_object(session, workspace_id=workspace_id, kind=Kind.FLAG)
+    name = select(FlagName.id).where(
+        FlagName.workspace_id == workspace_id, FlagName.name == target.flag
+    )
+    environment = select(Environment.id).where(
+        Environment.workspace_id == workspace_id,
+        Environment.name == target.environment,
+        Environment.deleted.is_(False),
+    )
+    session.execute(
+        insert(Flag).values(
+            id=object_id,
+            workspace_id=workspace_id,
+            name_id=name.scalar_subquery(),
+            environment_id=environment.scalar_subquery(),
+            created_by=created_by,
+        )
+    )
+    return object_id
+
+
+def create_segment(
+    session: Session, *, workspace_id: int, target: SegmentTarget, created_by: int | None
+) -> int:
+    """Insert the object and the row of a new segment; return its id."""
+    object_id = create_object(session, workspace_id=workspace_id, kind=Kind.SEGMENT)
+    values = {"id": object_id, "workspace_id": workspace_id, "name": target.segment}
+    session.execute(insert(Segment).values(**values, created_by=created_by))
+    return object_id
+
+
 def _locked() -> AnySelect:
     return (
         select(*LOCKED)
         .outerjoin(Config, Config.id == Object.id)
-        .outerjoin(Environment, Environment.id == func.coalesce(Config.environment_id, Object.id))
+        .outerjoin(Flag, Flag.id == Object.id)
+        .outerjoin(Segment, Segment.id == Object.id)
+        .outerjoin(
+            Environment,
+            Environment.id == func.coalesce(Config.environment_id, Flag.environment_id, Object.id),
+        )
         .with_for_update(of=Object)
     )
 
@@ -118,7 +199,7 @@ def lock_objects(session: Session, *, ids: Sequence[int]) -> Sequence[AnyRow]:
 @lru_cache
 def _lock_config(*, service: bool, environment: bool) -> AnySelect:
     return (
-        select(*LOCKED)
+        select(*LOCKED_CONFIG)
         .join(Config, Config.id == Object.id)
         .outerjoin(Environment, Environment.id == Config.environment_id)
         .where(at_level(service=service, environment=environment), PASSED)
@@ -309,5 +390,22 @@ def count_configs(
                 exists().where(Key.config_id == Config.id, Key.value.is_not(None)),
             ),
             Config.id.not_in(but),
+        )
+    ).scalar_one()
+
+
+def count_flags(
+    session: Session, *, workspace_id: int, environment_id: int, but: Sequence[int]
+) -> int:
+    """Count the flags in an environment, some left out."""
+    return session.execute(
+        select(func.count())
+        .select_from(Flag)
+        .join(Object, Object.id == Flag.id)
+        .where(
+            Flag.workspace_id == workspace_id,
+            Flag.environment_id == environment_id,
+            Object.checksum.is_not(None),
+            Flag.id.not_in(but),
         )
     ).scalar_one()

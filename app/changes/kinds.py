@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from app.changes import crud
-from app.changes.checks import Pending
-from app.changes.plan import EnvironmentTarget, Target
+from app.changes.pending import Pending
+from app.changes.plan import EnvironmentTarget, FlagTarget, SegmentTarget, Target
 from app.configs.errors import (
     ConfigNotFound,
     EnvironmentInUse,
@@ -17,6 +17,7 @@ from app.configs.errors import (
 from app.configs.levels import Level
 from app.core.errors import AppError
 from app.core.settings import get_settings
+from app.flags.errors import FlagNotFound, SegmentNotFound
 from app.formats import json
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
@@ -25,22 +26,41 @@ MAX_ADDRESSES = 64
 """Locks that one commit takes for what it creates; PostgreSQL has room for some thousands."""
 
 
+PERMISSIONS: Mapping[type[Target], Permission] = {
+    Level: Permission.WRITE,
+    EnvironmentTarget: Permission.ADMIN,
+    SegmentTarget: Permission.WRITE,
+}
+RESOURCE_TYPES: Mapping[type[Target], str] = {
+    Level: "configuration",
+    EnvironmentTarget: "environment",
+    FlagTarget: "feature_flag",
+    SegmentTarget: "segment",
+}
+
+
 def authorize(access: Access, target: Target) -> None:
     """Raise unless the caller may change the target."""
-    is_config = isinstance(target, Level)
-    access.require(Permission.WRITE if is_config else Permission.ADMIN, target)
+    if isinstance(target, FlagTarget):
+        access.require_flag(Permission.WRITE, target.flag, target.environment)
+    else:
+        access.require(PERMISSIONS[type(target)], target)
 
 
 def missing(target: Target, slug: str) -> AppError:
     """Return the error that says that there is no such object."""
     if isinstance(target, Level):
         return ConfigNotFound(target, slug)
-    return EnvironmentNotFound(target.environment, slug)
+    if isinstance(target, EnvironmentTarget):
+        return EnvironmentNotFound(target.environment, slug)
+    if isinstance(target, FlagTarget):
+        return FlagNotFound(target.flag, target.environment, slug)
+    return SegmentNotFound(target.segment, slug)
 
 
 def resource_type(target: Target) -> str:
     """Return what events call the kind."""
-    return "configuration" if isinstance(target, Level) else "environment"
+    return RESOURCE_TYPES[type(target)]
 
 
 def service_of(target: Target) -> str | None:
@@ -51,18 +71,21 @@ def service_of(target: Target) -> str | None:
 def find(session: Session, *, workspace_id: int, targets: Sequence[Target]) -> dict[Target, int]:
     """Return the ids of the targets that exist, deleted ones too, without locking."""
     found: dict[Target, int] = {}
-    levels = [target for target in targets if isinstance(target, Level)]
-    if levels:
-        ids_of = crud.find_configs(session, workspace_id=workspace_id, levels=levels)
-        found.update((level, ids_of[level]) for level in ids_of)
-    named = [target for target in targets if isinstance(target, EnvironmentTarget)]
-    if named:
+    if levels := [target for target in targets if isinstance(target, Level)]:
+        found.update(crud.find_configs(session, workspace_id=workspace_id, levels=levels).items())
+    if named := [target for target in targets if isinstance(target, EnvironmentTarget)]:
         names = [target.environment for target in named if target.id is None]
         ids = crud.find_environments(session, workspace_id=workspace_id, names=names)
         found.update(
             (target, target.id or ids[target.environment])
             for target in named
             if target.id or target.environment in ids
+        )
+    if flags := [target for target in targets if isinstance(target, FlagTarget)]:
+        found.update(crud.find_flags(session, workspace_id=workspace_id, targets=flags).items())
+    if segments := [target for target in targets if isinstance(target, SegmentTarget)]:
+        found.update(
+            crud.find_segments(session, workspace_id=workspace_id, targets=segments).items()
         )
     return found
 
@@ -84,6 +107,9 @@ def create(
     Raises UnknownEnvironment, TooManyServices.
     """
     made: dict[Target, tuple[int, bool]] = {}
+    workspace_id, owner = access.workspace_id, access.caller.user_id
+    places = [target for target in targets if isinstance(target, Level | FlagTarget)]
+    protected = hold(session, access=access, places=places)
     for target in targets:
         if isinstance(target, EnvironmentTarget):
             name = target.environment
@@ -91,21 +117,26 @@ def create(
                 session, workspace_id=access.workspace_id, name=name
             )
             made[target] = (object_id, False)
+        elif isinstance(target, FlagTarget):
+            flag_id = crud.create_flag(
+                session, workspace_id=workspace_id, target=target, created_by=owner
+            )
+            made[target] = (flag_id, protected[target.environment])
+        elif isinstance(target, SegmentTarget):
+            segment_id = crud.create_segment(
+                session, workspace_id=workspace_id, target=target, created_by=owner
+            )
+            made[target] = (segment_id, False)
     levels = [target for target in targets if isinstance(target, Level)]
-    if not levels:
-        return made
-    protected = hold(session, access=access, levels=levels)
-    _create_services(session, access.workspace_id, {level.service for level in levels} - {None})
-    ids = crud.create_configs(
-        session,
-        workspace_id=access.workspace_id,
-        levels=levels,
-        created_by=access.caller.user_id,
-    )
-    made.update(
-        (level, (config_id, protected.get(level.environment, False)))
-        for level, config_id in zip(levels, ids, strict=True)
-    )
+    if levels:
+        _create_services(session, access.workspace_id, {level.service for level in levels} - {None})
+        ids = crud.create_configs(
+            session, workspace_id=workspace_id, levels=levels, created_by=owner
+        )
+        made.update(
+            (level, (config_id, protected.get(level.environment, False)))
+            for level, config_id in zip(levels, ids, strict=True)
+        )
     return made
 
 
@@ -118,12 +149,14 @@ def _create_services(session: Session, workspace_id: int, names: set[str | None]
         raise TooManyServices(limit)
 
 
-def hold(session: Session, *, access: Access, levels: Sequence[Level]) -> dict[str | None, bool]:
+def hold(
+    session: Session, *, access: Access, places: Sequence[Level | FlagTarget]
+) -> dict[str | None, bool]:
     """Keep environments from being deleted; return which are protected.
 
     Raises UnknownEnvironment.
     """
-    names = sorted({level.environment for level in levels if level.environment is not None})
+    names = sorted({place.environment for place in places if place.environment is not None})
     if not names:
         return {}
     rows = crud.hold_environments(session, workspace_id=access.workspace_id, names=names)
@@ -137,13 +170,13 @@ def hold(session: Session, *, access: Access, levels: Sequence[Level]) -> dict[s
 def project(session: Session, *, access: Access, pending: Mapping[Target, Pending]) -> None:
     """Keep what stands beside the history in step with it, before the counter is taken."""
     stages = []
-    revived = []
+    revived: list[Level | FlagTarget] = []
     for target, one in pending.items():
         if isinstance(target, EnvironmentTarget):
             stages.append((target, one))
-        elif one.stored.version and not one.stored.exists and one.gives:
+        elif isinstance(target, Level | FlagTarget) and _is_revived(one):
             revived.append(target)
-    hold(session, access=access, levels=revived)
+    hold(session, access=access, places=revived)
     if len(stages) > 1:  # names may change places
         ids = [one.stored.id for _, one in stages]
         crud.clear_names(session, environment_ids=ids)
@@ -157,6 +190,10 @@ def project(session: Session, *, access: Access, pending: Mapping[Target, Pendin
             _refuse_in_use(session, access, target, one.stored.id, emptied)
 
 
+def _is_revived(one: Pending) -> bool:
+    return bool(one.stored.version) and not one.stored.exists and one.gives
+
+
 def _refuse_in_use(
     session: Session,
     access: Access,
@@ -164,12 +201,13 @@ def _refuse_in_use(
     environment_id: int,
     emptied: Sequence[int],
 ) -> None:
-    """Raise EnvironmentInUse while configs other than those of this commit are there."""
-    count = crud.count_configs(
-        session,
-        workspace_id=access.workspace_id,
-        environment_id=environment_id,
-        but=emptied,
+    """Raise EnvironmentInUse while there are others than those of this commit."""
+    workspace_id = access.workspace_id
+    configs = crud.count_configs(
+        session, workspace_id=workspace_id, environment_id=environment_id, but=emptied
     )
-    if count:
-        raise EnvironmentInUse(target.environment, count)
+    flags = crud.count_flags(
+        session, workspace_id=workspace_id, environment_id=environment_id, but=emptied
+    )
+    if configs or flags:
+        raise EnvironmentInUse(target.environment, configs, flags)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from app.configs.levels import Level
+from app.configs.levels import GLOBAL, Level
 from app.models import Action
 
 
@@ -19,13 +19,48 @@ class EnvironmentTarget:
     @property
     def name(self) -> str:
         """Return the wire's name of what it reaches: every service."""
-        return "_global"
+        return GLOBAL
 
     def __str__(self) -> str:
         return f"environment {self.environment}"
 
 
-Target = Level | EnvironmentTarget
+@dataclass(frozen=True, slots=True, order=True)
+class FlagTarget:
+    """A feature flag in an environment."""
+
+    flag: str
+    environment: str
+
+    @property
+    def name(self) -> str:
+        """Return the wire's name of what it reaches: every service."""
+        return GLOBAL
+
+    def __str__(self) -> str:
+        return f"flag {self.flag}@{self.environment}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SegmentTarget:
+    """A segment of the workspace."""
+
+    segment: str
+
+    @property
+    def name(self) -> str:
+        """Return the wire's name of what it reaches: every service."""
+        return GLOBAL
+
+    @property
+    def environment(self) -> None:
+        """Return what it reaches: every environment."""
+
+    def __str__(self) -> str:
+        return f"segment {self.segment}"
+
+
+Target = Level | EnvironmentTarget | FlagTarget | SegmentTarget
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.changes import checks, crud, kinds, sealing, writing
-from app.changes.checks import Pending
 from app.changes.keys import KeyRow, key_rows, members
+from app.changes.pending import Pending
 from app.changes.plan import Change, Stored, StoredKey, Target
 from app.changes.preconditions import check_precondition
 from app.configs.levels import Level

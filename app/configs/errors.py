@@ -177,13 +177,17 @@ class EnvironmentExists(Conflict):
 
 
 class EnvironmentInUse(Conflict):
-    """There are configs in it."""
+    """There are configs or flags in it."""
 
     code, title = "environment_in_use", "Environment in use"
 
-    def __init__(self, name: str, count: int) -> None:
-        some = "1 config" if count == 1 else f"{count} configs"
-        super().__init__(f"Environment '{name}' has {some}: delete them first.")
+    def __init__(self, name: str, configs: int, flags: int) -> None:
+        some = [
+            f"{count} {what}" if count == 1 else f"{count} {what}s"
+            for count, what in ((configs, "config"), (flags, "flag"))
+            if count
+        ]
+        super().__init__(f"Environment '{name}' has {' and '.join(some)}: delete them first.")
 
 
 class ConfigExists(Conflict):

@@ -24,6 +24,7 @@ TAGS = [
     {"name": "documents", "description": "Configs as whole documents: the everyday surface."},
     {"name": "keys", "description": "Single keys of configs, and change sets of many."},
     {"name": "secrets", "description": "Sharing, destroying and renewing secrets."},
+    {"name": "flags", "description": "Feature flags, segments, and what somebody gets."},
     {"name": "live", "description": "Changes pushed as they are committed."},
     {"name": "instances", "description": "Which config runs where: reports of running services."},
     {"name": "workspaces", "description": "Who shares what: members, roles, services."},

@@ -4,6 +4,7 @@ from app.models.api_keys import ApiKey
 from app.models.base import Base
 from app.models.configs import Config
 from app.models.events import Event, EventPending, ReadCount
+from app.models.flags import Flag, FlagName, Segment
 from app.models.history import Action, Epoch, Kind, Object, Revision, Version
 from app.models.keys import Key, KeyName, KeyVersion
 from app.models.live import Instance, StreamTicket
@@ -22,6 +23,8 @@ __all__ = [
     "Epoch",
     "Event",
     "EventPending",
+    "Flag",
+    "FlagName",
     "IdempotencyKey",
     "Instance",
     "Key",
@@ -38,6 +41,7 @@ __all__ = [
     "Revision",
     "Rotator",
     "Secret",
+    "Segment",
     "Service",
     "StreamTicket",
     "User",

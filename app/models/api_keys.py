@@ -11,7 +11,7 @@ from app.models.base import Base
 class ApiKey(Base):
     """A key of a workspace, stored as the SHA-256 digest of its text.
 
-    `services` and `environments` are patterns with `*`; `addresses` networks, none: any.
+    `services`, `environments` and `flags` are patterns with `*`; `addresses` networks, none: any.
     After a rotation the old digest is good until `previous_until`.
     """
 
@@ -31,6 +31,7 @@ class ApiKey(Base):
     actions: Mapped[list[str]] = mapped_column(ARRAY(Text))
     services: Mapped[list[str]] = mapped_column(ARRAY(Text))
     environments: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    flags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{*}")
     addresses: Mapped[list[str]] = mapped_column(ARRAY(Text))
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]

@@ -22,6 +22,8 @@ class Kind(StrEnum):
 
     CONFIG = "config"
     ENVIRONMENT = "environment"
+    FLAG = "flag"
+    SEGMENT = "segment"
 
 
 class Action(StrEnum):
@@ -46,7 +48,7 @@ class Object(Base):
     __tablename__ = "objects"
     __table_args__ = (
         UniqueConstraint("workspace_id", "id"),
-        CheckConstraint("kind IN ('config', 'environment')", name="kind"),
+        CheckConstraint("kind IN ('config', 'environment', 'flag', 'segment')", name="kind"),
         Index("ix_objects_workspace_id_revision", "workspace_id", "revision"),
         {"postgresql_with": {"fillfactor": "80"}},
     )

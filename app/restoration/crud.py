@@ -33,6 +33,7 @@ _ENVIRONMENTS = text(
 _CONFIGS = text(
     f"""
     SELECT o.id, o.version, o.checksum, o.history_from, s.name AS service, e.name AS environment,
+        NULL AS name,
         old.version AS old_version, old.content AS old_content, old.checksum AS old_checksum
     FROM objects AS o JOIN configs AS c ON c.id = o.id
     LEFT JOIN services AS s ON s.id = c.service_id
@@ -40,6 +41,30 @@ _CONFIGS = text(
     WHERE o.workspace_id = :workspace_id
         AND (o.revision > :at AND o.checksum IS DISTINCT FROM old.checksum
              OR o.id = ANY (:also))
+    ORDER BY o.id
+    """  # noqa: S608
+)
+
+_FLAGS = text(
+    f"""
+    SELECT o.id, o.version, o.checksum, o.history_from, n.name, e.name AS environment,
+        old.version AS old_version, old.content AS old_content, old.checksum AS old_checksum
+    FROM objects AS o JOIN flags AS f ON f.id = o.id
+    JOIN flag_names AS n ON n.id = f.name_id
+    JOIN environments AS e ON e.id = f.environment_id {_OLD}
+    WHERE o.workspace_id = :workspace_id AND o.revision > :at
+        AND o.checksum IS DISTINCT FROM old.checksum
+    ORDER BY o.id
+    """  # noqa: S608
+)
+
+_SEGMENTS = text(
+    f"""
+    SELECT o.id, o.version, o.checksum, o.history_from, s.name,
+        old.version AS old_version, old.content AS old_content, old.checksum AS old_checksum
+    FROM objects AS o JOIN segments AS s ON s.id = o.id {_OLD}
+    WHERE o.workspace_id = :workspace_id AND o.revision > :at
+        AND o.checksum IS DISTINCT FROM old.checksum
     ORDER BY o.id
     """  # noqa: S608
 )
@@ -79,6 +104,16 @@ def list_configs(
     """List the configs whose content is not what it was at a revision, and some more."""
     values = {"workspace_id": workspace_id, "at": at, "also": list(also)}
     return session.execute(_CONFIGS, values).all()
+
+
+def list_flags(session: Session, *, workspace_id: int, at: int) -> Sequence[AnyRow]:
+    """List the flags that are not what they were at a revision."""
+    return session.execute(_FLAGS, {"workspace_id": workspace_id, "at": at}).all()
+
+
+def list_segments(session: Session, *, workspace_id: int, at: int) -> Sequence[AnyRow]:
+    """List the segments that are not what they were at a revision."""
+    return session.execute(_SEGMENTS, {"workspace_id": workspace_id, "at": at}).all()
 
 
 def list_keys(session: Session, *, workspace_id: int, at: int) -> Sequence[AnyRow]:

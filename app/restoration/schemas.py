@@ -39,6 +39,7 @@ class RestoredRead(BaseModel):
 
     resource_type: str
     resource_id: int
+    name: str | None = Field(description="Of an environment, a flag or a segment")
     service: str | None
     environment: str | None
     action: str

@@ -7,7 +7,18 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.changes import crud as changes_crud
-from app.changes.plan import Change, Edit, Edited, EnvironmentTarget, KeyWish, Stored, Target
+from app.changes import kinds
+from app.changes.plan import (
+    Change,
+    Edit,
+    Edited,
+    EnvironmentTarget,
+    FlagTarget,
+    KeyWish,
+    SegmentTarget,
+    Stored,
+    Target,
+)
 from app.changes.service import apply
 from app.configs.deps import revision_of
 from app.configs.errors import HistoryPruned
@@ -38,11 +49,11 @@ class Step:
         action = "update" if self.row.old_checksum else "delete"
         if self.row.checksum is None:
             action = "create"
-        is_config = isinstance(self.target, Level)
         return {
-            "resource_type": "configuration" if is_config else "environment",
+            "resource_type": kinds.resource_type(self.target),
             "resource_id": self.row.id,
-            "service": self.target.name if is_config else None,
+            "name": self.row.name,
+            "service": kinds.service_of(self.target),
             "environment": self.target.environment,
             "action": action,
             "from_version": self.row.version,
@@ -99,7 +110,9 @@ def _steps(session: Session, *, access: Access, at: int) -> list[Step]:
     )
     wishes = _wishes(crud.list_keys(session, workspace_id=workspace_id, at=at))
     configs = crud.list_configs(session, workspace_id=workspace_id, at=at, also=list(wishes))
-    if any(row.history_from > at for row in (*environments, *configs)):
+    flags = crud.list_flags(session, workspace_id=workspace_id, at=at)
+    segments = crud.list_segments(session, workspace_id=workspace_id, at=at)
+    if any(row.history_from > at for row in (*environments, *configs, *flags, *segments)):
         raise HistoryPruned(at)
     names = {row.id: old[row.id]["name"] if row.id in old else row.name for row in environments}
     return [
@@ -108,6 +121,8 @@ def _steps(session: Session, *, access: Access, at: int) -> list[Step]:
             Step(Level(row.service, row.environment), row, wishes.get(row.id, {}))
             for row in configs
         ),
+        *(Step(SegmentTarget(row.name), row, {}) for row in segments),
+        *(Step(FlagTarget(row.name, row.environment), row, {}) for row in flags),
     ]
 
 

@@ -40,7 +40,7 @@ from app.workspaces.errors import (
     UnknownEpoch,
     WorkspaceNotFound,
 )
-from app.workspaces.names import DEFAULT
+from app.workspaces.names import DEFAULT, Level
 from app.workspaces.permissions import Permission, permissions
 from app.workspaces.scopes import Place, Scopes
 
@@ -93,6 +93,13 @@ class Access:
         """Say whether an action is allowed, at a level if one is given."""
         allowed = permission in self.scopes.actions
         return allowed and (place is None or self.scopes.covers(place))
+
+    def require_flag(self, permission: Permission, flag: str, environment: str) -> None:
+        """Raise NotAllowed without the permission, OutsideScope where the key does not reach."""
+        self.require(permission)
+        to_write = permission is not Permission.READ
+        if not self.scopes.covers_flag(flag, environment, to_write=to_write):
+            raise OutsideScope(Level(None, environment))
 
     def until(self, since: float) -> float:
         """Return when the credential ends, on the clock by which it was asked for at `since`."""

@@ -1,4 +1,4 @@
-"""How far a caller's right reaches: actions, services, environments, addresses."""
+"""How far a caller's right reaches: actions, services, environments, flags, addresses."""
 
 import re
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from app.workspaces.names import GLOBAL
 from app.workspaces.permissions import Permission
 
 ANY = "*"
+_FLAG_PATTERN = re.compile(r"^[A-Za-z0-9._:/*-]{1,255}$")
 _PATTERN = re.compile(r"^[A-Za-z0-9._:*-]{1,100}$")
 
 
@@ -39,6 +40,7 @@ class Scopes:
     environments: tuple[str, ...] = (ANY,)
     addresses: tuple[str, ...] = ()
     until: datetime | None = None
+    flags: tuple[str, ...] = (ANY,)
 
     @classmethod
     def of(cls, key: ApiKey) -> "Scopes":
@@ -49,16 +51,25 @@ class Scopes:
             tuple(key.environments),
             tuple(key.addresses),
             key.expires_at,
+            tuple(key.flags),
         )
 
     @property
     def everywhere(self) -> bool:
-        """Say whether every service and environment is covered."""
-        return ANY in self.services and ANY in self.environments
+        """Say whether every service, environment and flag is covered."""
+        return ANY in self.services and ANY in self.environments and ANY in self.flags
 
     def covers(self, place: Place) -> bool:
         """Say whether a level is covered; only `*` covers the level of all environments."""
         return covered(place.name, self.services) and covered(place.environment, self.environments)
+
+    def covers_flag(self, flag: str, environment: str, *, to_write: bool) -> bool:
+        """Say whether a flag is covered; to write it a key must reach every service, or name it."""
+        return (
+            covered(environment, self.environments)
+            and covered(flag, self.flags)
+            and (not to_write or ANY not in self.flags or covered(GLOBAL, self.services))
+        )
 
     def contains(self, other: "Scopes") -> bool:
         """Say whether another key's scopes are part of these. Patterns are compared as text."""
@@ -66,6 +77,7 @@ class Scopes:
             other.actions <= self.actions
             and (ANY in self.services or set(other.services) <= set(self.services))
             and (ANY in self.environments or set(other.environments) <= set(self.environments))
+            and (ANY in self.flags or set(other.flags) <= set(self.flags))
             and (not self.addresses or _confined(other.addresses, self.addresses))
             and (self.until is None or (other.until is not None and other.until <= self.until))
         )
@@ -104,6 +116,17 @@ def check_pattern(pattern: str) -> str:
     """Return a pattern for names, or raise ValueError saying what is wrong."""
     if pattern != GLOBAL and not _PATTERN.fullmatch(pattern):
         raise ValueError("must be 1 to 100 of A-Z a-z 0-9 . _ : - and * for any text")
+    return _few_stars(pattern)
+
+
+def check_flag_pattern(pattern: str) -> str:
+    """Return a pattern for names of flags, or raise ValueError saying what is wrong."""
+    if not _FLAG_PATTERN.fullmatch(pattern):
+        raise ValueError("must be 1 to 255 of A-Z a-z 0-9 . _ : / - and * for any text")
+    return _few_stars(pattern)
+
+
+def _few_stars(pattern: str) -> str:
     if pattern.count(ANY) > 4:  # noqa: PLR2004  (matching stays cheap)
         raise ValueError("may have 4 * at most")
     return pattern

@@ -60,7 +60,7 @@ def test_a_key_is_shown_once(client: TestClient, ada: Person):
         "id": made["id"],
         "name": "billing",
         "prefix": made["prefix"],
-        "scopes": {"actions": ["read"], "services": ["*"], "environments": ["*"], "addresses": []},
+        "scopes": {"actions": ["read"], "services": ["*"], "environments": ["*"], "flags": ["*"], "addresses": []},
         "expires_at": None,
         "expired": False,
         "last_used_at": None,
@@ -152,6 +152,7 @@ def test_scopes_are_kept_in_order_and_once(ada: Person):
         "actions": ["write", "read"],
         "services": ["billing", "a*"],
         "environments": ["production"],
+        "flags": ["*"],
         "addresses": ["10.0.0.0/8", "::1/128"],
     }
 

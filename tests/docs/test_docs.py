@@ -9,6 +9,7 @@ import pytest
 
 import app.main  # noqa: F401  (defines every error)
 from app.core.errors import AppError
+from app.rules.errors import Code as RuleCode
 from tools import settings_doc
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +59,7 @@ def test_settings_page_is_what_the_code_says():
 
 def test_every_error_code_is_listed_and_no_other():
     codes = {AppError.code, *(one.code for one in subclasses(AppError)), *OF_THE_FRAMEWORK}
+    codes |= {str(code) for code in RuleCode}
     literal = literal_codes("app/core/http.py") | literal_codes("app/core/handlers.py")
     assert {"internal_error", "invalid_encoding", "method_not_allowed"} <= literal
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)

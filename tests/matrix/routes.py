@@ -30,6 +30,7 @@ RESTORE = CHANGE | ADMIN | {"publish"}
 NOTHING = ""  # no level
 MANY = "many"  # a list, which leaves out what the scopes do not reach
 LEVEL = "level"  # a service in an environment or in all; writes to protected ones are to publish
+FLAG = "flag"  # a flag in an environment, which reaches every service
 SERVICE = "service"  # a service in all environments
 ALL_SERVICES = "all services"  # an environment itself
 EVERYTHING = "everything"  # only keys for everything
@@ -65,12 +66,12 @@ class Line:
     def to_publish(self) -> bool:
         """Say whether it takes `publish` in a protected environment."""
         writes = isinstance(self.needs, frozenset) and "write" in self.needs
-        return self.touches == LEVEL and (writes or self.publishes)
+        return self.touches in {LEVEL, FLAG} and (writes or self.publishes)
 
     @property
     def by_id(self) -> bool:
         """Say whether the level is that of an object which only its id names."""
-        return self.touches == LEVEL and "_id}" in self.path
+        return self.touches in {LEVEL, FLAG} and "_id}" in self.path
 
     @property
     def names_ids(self) -> bool:
@@ -86,6 +87,9 @@ USER = {"username": "{username}", "password": "{password}"}
 NEWCOMER = {"username": "{fresh}", "email": "{fresh}@example.com", "password": "{password}"}
 SET = {"service": "{service}", "environment": "{environment}", "key": "n", "op": "set"}
 GRANT = {"name": "{fresh}", "scopes": {"actions": ["admin"]}}
+
+FLAGS = "/api/v1/feature-flags"
+ASKED = {"flag_name": "{name}", "environment": "{environment}", "user_id": "eve"}
 
 LINES = (
     # documentation
@@ -232,6 +236,38 @@ LINES = (
         uses="environment",
         spends=True,
     ),
+    # flags
+    Line(
+        "POST",
+        FLAGS,
+        WRITE,
+        FLAG,
+        body={"name": "{fresh}", "environment": "{environment}", "is_enabled": True},
+        uses="flag",
+    ),
+    Line("GET", FLAGS, READ, MANY),
+    Line("POST", f"{FLAGS}/evaluate", READ, FLAG, body=ASKED, uses="flag"),
+    Line("POST", f"{FLAGS}/evaluate/batch", READ, FLAG, body=ASKED, uses="flag"),
+    Line("GET", f"{FLAGS}/{{flag_id}}/versions", READ, FLAG, uses="flag"),
+    Line("POST", f"{FLAGS}/{{flag_id}}/rollback", CHANGE, FLAG, body={"version": 1}, uses="flag"),
+    Line("PUT", f"{FLAGS}/{{flag_id}}", CHANGE, FLAG, body={"owner": "{fresh}"}, uses="flag"),
+    Line("DELETE", f"{FLAGS}/{{flag_id}}", WRITE, FLAG, uses="flag", spends=True),
+    Line("POST", f"{FLAGS}/{{name}}/explain", READ, FLAG, body=ASKED, uses="flag"),
+    Line(
+        "GET", f"{FLAGS}/{{name}}", READ, FLAG, query={"environment": "{environment}"}, uses="flag"
+    ),
+    Line("GET", "/api/v1/segments", READ),
+    Line("POST", "/api/v1/segments", WRITE, EVERYTHING, body={"name": "{fresh}"}),
+    Line("GET", "/api/v1/segments/{name}", READ, uses="segment"),
+    Line(
+        "PUT",
+        "/api/v1/segments/{name}",
+        CHANGE,
+        EVERYTHING,
+        body={"included": ["{fresh}"]},
+        uses="segment",
+    ),
+    Line("DELETE", "/api/v1/segments/{name}", WRITE, EVERYTHING, uses="segment", spends=True),
     # versioned names
     Line(
         "POST",

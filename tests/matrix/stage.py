@@ -20,6 +20,8 @@ from tests.matrix.routes import (
     AUDIT,
     CHANGE,
     EVERYTHING,
+    FLAG,
+    FLAGS,
     GLOBAL_ADMIN,
     LEVEL,
     LINES,
@@ -168,8 +170,23 @@ def _of_place(line: Line, caller: Caller, place: Place) -> Refusal | None:
         ALL_SERVICES: caller.places == ANYWHERE,
         EVERYTHING: caller.places == ANYWHERE,
     }
+    if line.touches == FLAG:
+        return _of_flag(line, caller, place)
     if not reached.get(line.touches, True):
         return (404, "key_not_found") if line.by_id else (403, "outside_scope")
+    if line.to_publish and place == PRODUCTION and "publish" not in caller.rights:
+        return 403, "protected_environment"
+    return None
+
+
+def _of_flag(line: Line, caller: Caller, place: Place) -> Refusal | None:
+    """Flags reach every service: any key of the environment reads them, and few write them."""
+    environments = caller.scopes.get("environments", ["*"])
+    if environments != ["*"] and place not in environments:
+        return (404, "flag_not_found") if line.by_id else (403, "outside_scope")
+    assert isinstance(line.needs, frozenset)
+    if "write" in line.needs and "services" in caller.scopes:
+        return 403, "outside_scope"
     if line.to_publish and place == PRODUCTION and "publish" not in caller.rights:
         return 403, "protected_environment"
     return None
@@ -274,6 +291,8 @@ class Stage:
             "wrapped": self._wrapped,
             "service": lambda: self._document(None, first=False),
             "environment": self._environment,
+            "flag": lambda: self._flag(place),
+            "segment": self._segment,
             "workspace": lambda: {} if first else self._workspace(),
             "member": lambda: self._member("resident" if first else "leaver"),
             "api_key": self._api_key,
@@ -345,6 +364,16 @@ class Stage:
         self.call("POST", "/environments", {"name": name})
         return {"name": name}
 
+    def _flag(self, place: Place) -> Names:
+        body = {"name": self.fresh(), "environment": place, "is_enabled": True}
+        made = self.call("POST", FLAGS, body)
+        return {"name": made["name"], "flag_id": made["id"]}
+
+    def _segment(self) -> Names:
+        name = self.fresh()
+        self.call("POST", "/api/v1/segments", {"name": name})
+        return {"name": name}
+
     def _workspace(self) -> Names:
         slug = self.fresh()
         self.call("POST", "/api/v1/workspaces", {"slug": slug}, slug=None)
@@ -370,6 +399,8 @@ class Stage:
 
 def places(line: Line) -> tuple[Place, ...]:
     """Return where a line is called: at all levels if it has one."""
+    if line.touches == FLAG:
+        return PLACES[1:]
     return PLACES if line.touches == LEVEL else (None,)
 
 
@@ -432,7 +463,7 @@ def taking_workspace(document: dict[str, Any]) -> set[tuple[str, str]]:
 
 def plain(path: str) -> str:
     """Return a path template without converters."""
-    return path.replace(":text}", "}").replace(":int}", "}")
+    return path.replace(":text}", "}").replace(":int}", "}").replace(":path}", "}")
 
 
 # What was there

@@ -1,0 +1,129 @@
+"""The check that flags and segments fit together after a commit, whoever changed which."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.changes.pending import Pending
+from app.changes.plan import FlagTarget, SegmentTarget, Target
+from app.flags import crud
+from app.flags.errors import InvalidFlag, StillNeeded
+from app.formats import json
+from app.rules.errors import RuleError
+from app.rules.flags import compile_all, prerequisites_of
+from app.rules.segments import segments_in
+from app.workspaces.deps import Access
+
+Definitions = dict[str, Mapping[str, Any]]
+Graph = Mapping[str, set[str]]
+
+
+def rulesets(session: Session, access: Access, pending: Mapping[Target, Pending]) -> None:
+    """Refuse flags and segments that cannot be evaluated (422), or break others (409).
+
+    Only what changed, what needs it, and what that needs is compiled.
+    """
+    segments = {one.segment for one in pending if isinstance(one, SegmentTarget)}
+    flags: dict[str, set[str]] = {}
+    for target in pending:
+        if isinstance(target, FlagTarget):
+            flags.setdefault(target.environment, set()).add(target.flag)
+    if not segments and not flags:
+        return
+    workspace_id = access.workspace_id
+    crud.lock_rules(session, workspace_id=workspace_id)
+    if segments:
+        for name in crud.list_environments_with_flags(session, workspace_id=workspace_id):
+            flags.setdefault(name, set())
+    known = _segments(session, workspace_id, pending)
+    _check({}, known, set(), segments)
+    for environment, changed in sorted(flags.items()):
+        definitions = _flags(session, workspace_id, environment, pending)
+        _check(definitions, known, changed, segments)
+
+
+def _flags(
+    session: Session, workspace_id: int, environment: str, pending: Mapping[Target, Pending]
+) -> Definitions:
+    rows = crud.list_flags(session, workspace_id=workspace_id, environments=[environment])
+    found: Definitions = {row.name: json.loads(row.content) for row in rows}
+    for target, one in pending.items():
+        if isinstance(target, FlagTarget) and target.environment == environment:
+            _put(found, target.flag, one)
+    return found
+
+
+def _segments(
+    session: Session, workspace_id: int, pending: Mapping[Target, Pending]
+) -> Definitions:
+    rows = crud.list_segments(session, workspace_id=workspace_id)
+    found: Definitions = {row.name: json.loads(row.content) for row in rows}
+    for target, one in pending.items():
+        if isinstance(target, SegmentTarget):
+            _put(found, target.segment, one)
+    return found
+
+
+def _put(found: Definitions, name: str, one: Pending) -> None:
+    found.pop(name, None)
+    if one.edited.content is not None:
+        found[name] = json.loads(one.edited.content)
+
+
+def _check(
+    flags: Definitions, segments: Definitions, changed: set[str], changed_segments: set[str]
+) -> None:
+    needs = {name: prerequisites_of(definition) for name, definition in flags.items()}
+    of_segments = {name: segments_in(one.get("when")) for name, one in segments.items()}
+    of_flags = {name: _segments_of(definition) for name, definition in flags.items()}
+    reached = _reached(changed_segments, _turned(of_segments))
+    touched = changed | {name for name, used in of_flags.items() if used & reached}
+    touched = _reached(touched, _turned(needs))
+    wanted = _reached(touched, needs) & flags.keys()
+    used = set().union(reached, *(of_flags[name] for name in wanted))
+    used = _reached(used, of_segments) & segments.keys()
+    try:
+        compile_all({name: flags[name] for name in wanted}, {name: segments[name] for name in used})
+    except RuleError as error:
+        raise _refusal(error, changed, changed_segments) from None
+
+
+def _refusal(
+    error: RuleError, changed: set[str], changed_segments: set[str]
+) -> InvalidFlag | StillNeeded:
+    kind, name = map(str, error.path[:2])
+    own = changed if kind == "flags" else changed_segments
+    inner = RuleError(error.code, error.path[2:], error.message)
+    if name in own:
+        return InvalidFlag(inner)
+    return StillNeeded("flag" if kind == "flags" else "segment", name, inner)
+
+
+def _segments_of(definition: Mapping[str, Any]) -> set[str]:
+    rules = definition.get("rules")
+    found: set[str] = set()
+    for rule in rules if isinstance(rules, list) else ():
+        if isinstance(rule, Mapping):
+            found |= segments_in(rule.get("when"))
+    return found
+
+
+def _turned(graph: Graph) -> Graph:
+    """Return who needs what, the other way round."""
+    turned: dict[str, set[str]] = {}
+    for name, needed in graph.items():
+        for other in needed:
+            turned.setdefault(other, set()).add(name)
+    return turned
+
+
+def _reached(begin: Iterable[str], graph: Graph) -> set[str]:
+    """Return all names that can be reached from some, those included."""
+    found, open_ = set(begin), list(begin)
+    while open_:
+        for name in graph.get(open_.pop(), ()):
+            if name not in found:
+                found.add(name)
+                open_.append(name)
+    return found

@@ -1,0 +1,229 @@
+"""The wire of feature flags and segments (contract F)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from app.configs.levels import EnvironmentName
+from app.core.schemas import MAX_ID, Label, Message, Strict, refuse_null, storable
+from app.flags.names import FlagName, SegmentName
+
+MAX_TARGETS = 100_000
+MAX_FLAGS = 1_000
+
+Description = Annotated[str, Field(max_length=2000), AfterValidator(storable)]
+UserId = Annotated[str, Field(min_length=1, max_length=10_000), AfterValidator(storable)]
+Users = Annotated[list[UserId], Field(max_length=MAX_TARGETS)]
+Percentage = Annotated[float, Field(ge=0, le=100)]
+Owner = Annotated[str, Field(max_length=255), AfterValidator(storable)]
+Object = dict[str, Any]
+FlagType = Literal["boolean", "string", "number", "object"]
+
+
+class FlagMembers(Strict):
+    """What both a new flag and a change of one may say."""
+
+    description: Description | None = None
+    is_enabled: bool | None = None
+    rollout_percentage: Annotated[
+        Percentage | None,
+        Field(description="Who gets the on variant, beside the target users; null: everybody"),
+    ] = None
+    target_users: Users | None = None
+    variants: Annotated[Object, Field(description="Values by name")] | None = None
+    off_variant: str | None = None
+    default_variant: str | None = None
+    rules: list[Object] | None = None
+    prerequisites: list[Object] | None = None
+    bucket_by: str | None = None
+    hash_version: Literal[1] | None = None
+    tags: Annotated[list[Label], Field(max_length=100)] | None = None
+    owner: Owner | None = None
+    expires_at: AwareDatetime | None = None
+    message: Message | None = None
+
+    @model_validator(mode="after")
+    def check_one_way(self) -> Self:
+        """Refuse rules together with the two members that stand for rules."""
+        if self.rules is not None and (self.rollout_percentage is not None or self.target_users):
+            raise ValueError("rules stand for target_users and rollout_percentage: give one")
+        refuse_null(self, "description", "is_enabled", "rules", "prerequisites", "tags")
+        return self
+
+
+class FlagCreate(FlagMembers):
+    """A new flag in one environment."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "new_checkout",
+                    "environment": "production",
+                    "is_enabled": True,
+                    "target_users": ["ada"],
+                    "rollout_percentage": 25,
+                }
+            ]
+        }
+    )
+
+    name: FlagName
+    environment: EnvironmentName
+    is_enabled: bool
+    type: FlagType = "boolean"
+
+
+class FlagUpdate(FlagMembers):
+    """What shall change; an absent member stays as it is."""
+
+    expected_version: Annotated[int, Field(strict=True, ge=0, le=MAX_ID)] | None = None
+    accept_rebucketing: bool = False
+
+
+class FlagRollback(Strict):
+    """The version to go back to."""
+
+    version: Annotated[int, Field(ge=1, le=MAX_ID)]
+    message: Message | None = None
+    accept_rebucketing: bool = False
+
+
+class FlagRead(BaseModel):
+    """A flag in one environment.
+
+    `target_users` and `rollout_percentage` are null where `rules` say more than they can:
+    `is_simple` is false then, and they cannot be written.
+    """
+
+    id: int
+    name: str
+    description: str
+    environment: str
+    type: str
+    is_enabled: bool
+    rollout_percentage: float | None
+    target_users: list[str] | None
+    is_simple: bool
+    variants: Object
+    off_variant: str
+    default_variant: str | None
+    rules: list[Object]
+    prerequisites: list[Object]
+    bucket_by: str
+    hash_version: int
+    salt: str
+    tags: list[str]
+    owner: str | None
+    expires_at: datetime | None
+    version: int
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class FlagList(BaseModel):
+    """A page of flags by name."""
+
+    feature_flags: list[FlagRead]
+    total: int
+    limit: int
+    offset: int
+
+
+class FlagVersionRead(BaseModel):
+    """One version of a flag; `definition` is null where it was deleted."""
+
+    version: int
+    revision: int
+    action: str
+    message: str | None
+    definition: Object | None
+    created_at: datetime
+    created_by: str
+
+
+class FlagVersionList(BaseModel):
+    """A page of versions, newest first."""
+
+    versions: list[FlagVersionRead]
+    next_cursor: str | None
+
+
+class Asking(BaseModel):
+    """Who asks; members that this server does not know are ignored."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    environment: EnvironmentName
+    user_id: str | int | None = None
+    context: Object | None = None
+
+
+class Evaluate(Asking):
+    """One flag for somebody."""
+
+    flag_name: Annotated[str, Field(max_length=255)]
+
+
+class EvaluateBatch(Asking):
+    """Some flags, or all, for somebody."""
+
+    flags: Annotated[list[str], Field(max_length=MAX_FLAGS)] | None = None
+
+
+class EvaluationRead(BaseModel):
+    """What somebody gets, and why."""
+
+    enabled: bool
+    reason: str
+    flag_name: str
+    environment: str
+    variant: str
+    value: Any
+    rule_id: str | None
+    bucket: int | None
+    revision: int
+
+
+class EvaluationList(BaseModel):
+    """What somebody gets, by flag; all as of one revision."""
+
+    evaluations: dict[str, EvaluationRead]
+    revision: int
+
+
+class SegmentWrite(Strict):
+    """What a segment shall be."""
+
+    description: Description = ""
+    included: Users = Field(default_factory=list)
+    excluded: Users = Field(default_factory=list)
+    when: Object | None = None
+    expected_version: Annotated[int, Field(strict=True, ge=0, le=MAX_ID)] | None = None
+    message: Message | None = None
+
+
+class SegmentCreate(SegmentWrite):
+    """A new segment."""
+
+    name: SegmentName
+
+
+class SegmentRead(BaseModel):
+    """A segment of the workspace."""
+
+    name: str
+    description: str
+    included: list[str]
+    excluded: list[str]
+    when: Object | None
+    version: int
+    revision: int
+
+
+class SegmentList(BaseModel):
+    """All segments by name."""
+
+    segments: list[SegmentRead]
