@@ -13,11 +13,8 @@ from app.core.pagination import after, next_cursor
 from app.core.routing import Route, SessionDep
 from app.core.schemas import PAGE_SIZE, Cursor, Id, Limit, problems
 from app.feature_flags import evaluating, presenters, service
+from app.feature_flags.asking import Evaluate, EvaluateBatch, EvaluationList, EvaluationRead
 from app.feature_flags.schemas import (
-    Evaluate,
-    EvaluateBatch,
-    EvaluationList,
-    EvaluationRead,
     FlagCreate,
     FlagList,
     FlagRead,

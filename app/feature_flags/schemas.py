@@ -10,7 +10,6 @@ from app.core.schemas import MAX_ID, Label, Message, Strict, refuse_null, storab
 from app.flags.names import FlagName, SegmentName
 
 MAX_TARGETS = 100_000
-MAX_FLAGS = 1_000
 
 Description = Annotated[str, Field(max_length=2000), AfterValidator(storable)]
 UserId = Annotated[str, Field(min_length=1, max_length=10_000), AfterValidator(storable)]
@@ -149,49 +148,6 @@ class FlagVersionList(BaseModel):
 
     versions: list[FlagVersionRead]
     next_cursor: str | None
-
-
-class Asking(BaseModel):
-    """Who asks; members that this server does not know are ignored."""
-
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
-    environment: EnvironmentName
-    user_id: str | int | None = None
-    context: Object | None = None
-
-
-class Evaluate(Asking):
-    """One flag for somebody."""
-
-    flag_name: Annotated[str, Field(max_length=255)]
-
-
-class EvaluateBatch(Asking):
-    """Some flags, or all, for somebody."""
-
-    flags: Annotated[list[str], Field(max_length=MAX_FLAGS)] | None = None
-
-
-class EvaluationRead(BaseModel):
-    """What somebody gets, and why."""
-
-    enabled: bool
-    reason: str
-    flag_name: str
-    environment: str
-    variant: str
-    value: Any
-    rule_id: str | None
-    bucket: int | None
-    revision: int
-
-
-class EvaluationList(BaseModel):
-    """What somebody gets, by flag; all as of one revision."""
-
-    evaluations: dict[str, EvaluationRead]
-    revision: int
 
 
 class SegmentWrite(Strict):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-RESERVED = frozenset({"evaluate", "export", "import"})
+RESERVED = frozenset({"evaluate", "export", "import", "snapshot", "stale", "usage"})
 _NAME = re.compile(r"^[A-Za-z0-9._:/-]{1,255}$")
 
 
