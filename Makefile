@@ -6,10 +6,11 @@ COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 UPGRADE ?= --upgrade
+CLIENTS := tests/external/js
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check format lint types imports lock-check openapi fix lock package bench seed faults broken
+.PHONY: help run test external check format lint types imports lock-check openapi fix lock package bench seed faults broken
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +19,10 @@ run: $(VENV)/.server ## Start the server, with its own PostgreSQL unless DATABAS
 	@exec $(PY) -m app serve
 
 test: $(VENV)/.dev ## Run the tests, with coverage
-	$(PY) -m pytest -n 2 --dist loadgroup --cov=app --cov-report=term-missing:skip-covered
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=app --cov-report=term-missing:skip-covered
+
+external: $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json ## Run the tests that need Node and Chromium
+	$(PY) -m pytest -m external
 
 check: format lint types imports lock-check openapi test ## Everything that must pass before a merge
 
@@ -68,6 +72,11 @@ package: $(VENV)/.dev ## Build the client's wheel in build/, install it somewher
 	cd build && empty/bin/python -W error -c 'import configsync; print(configsync.ConfigClient, configsync.__version__)'
 	wheel=$$(echo build/wheel/*.whl) && $(PY) -m uv pip install --quiet --python build/empty/bin/python "$$wheel[cli,encryption]"
 	cd build && empty/bin/configsync --version
+
+# npm writes this file; no test needs the internet afterwards.
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 bench: $(VENV)/.dev ## Measure
 	$(PY) -m bench

@@ -17,16 +17,19 @@ from app.keys.items import router as items
 from app.keys.router import router as keys
 from app.metrics.router import router as metrics
 from app.names.router import router as names
+from app.ofrep.router import router as ofrep
 from app.realtime.router import router as streams
 from app.restoration.router import router as restoration
 from app.rotators.router import router as rotators
 from app.secrets.router import router as secrets
+from app.usage.router import router as usage
 from app.workspaces.router import router as workspaces
 
 ROUTERS = (
     *(health, metrics, accounts, documents, environments, names),
-    *(feature_flags, segments, keys, rotators, items, changesets, comparisons, secrets, streams),
-    *(workspaces, restoration, api_keys, audit, instances),
+    *(usage, feature_flags, segments, keys, rotators, items, changesets, comparisons),
+    *(secrets, streams),
+    *(workspaces, restoration, api_keys, audit, instances, ofrep),
 )
 
 

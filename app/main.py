@@ -122,7 +122,7 @@ def create_app() -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["ETag", "X-Request-ID", "X-ConfigSync-Revision"],
+            expose_headers=["ETag", "Retry-After", "X-Request-ID", "X-ConfigSync-Revision"],
         )
     app.add_middleware(
         RequestMiddleware,

@@ -8,6 +8,7 @@ from types import FrameType
 
 from bench import (
     client,
+    flags,
     hot,
     live,
     load,
@@ -29,8 +30,8 @@ PROMISED = 0.35  # of pgbench, for updates
 HTTP = ("get", "update", "versions", "diff")
 SECRETS = "secrets"  # shorter unless named
 HOT, LIVE = "hot", "live"  # shorter, too
-WAY, CLIENT, RULES = "way", "client", "rules"
-FAST = (SECRETS, HOT, LIVE, WAY, CLIENT, RULES)
+WAY, CLIENT, RULES, FLAGS = "way", "client", "rules", "flags"
+FAST = (SECRETS, HOT, LIVE, WAY, CLIENT, RULES, FLAGS)
 NAMES = (*HTTP, "trips", "pgbench", *FAST)
 SCALE, ROTATION = ALONE = ("scale", "rotation")  # take minutes: only when named
 
@@ -215,6 +216,8 @@ def fast(
         good = client.run(person, brief=brief) and good
     if RULES in names:
         good = rules.run() and good
+    if FLAGS in names:
+        good = flags.run(person, dsn, home, seconds=seconds, brief=brief) and good
     return good
 
 

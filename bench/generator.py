@@ -22,9 +22,14 @@ SCRIPT = """
 local requests, n = {}, 0
 init = function(args)
   math.randomseed(os.time())
-  for path in io.lines(args[1]) do
+  for line in io.lines(args[1]) do
     n = n + 1
-    requests[n] = wrk.format("GET", path)
+    local path, body = line:match("^(.-)\\t(.*)$")
+    if path then
+      requests[n] = wrk.format("POST", path, nil, body)
+    else
+      requests[n] = wrk.format("GET", line)
+    end
   end
 end
 request = function() return requests[math.random(n)] end
@@ -39,7 +44,10 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is asked of a server: paths at random, all with these headers and answers."""
+    """What is asked of a server: paths at random, all with these headers and answers.
+
+    With `bodies` they are posted to, each at random, too.
+    """
 
     server: Server
     paths: Sequence[str]
@@ -47,6 +55,25 @@ class Target:
     status: int = 200
     spread: bool = field(default=False)
     """Let the generator run on any core."""
+    bodies: Sequence[str] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """Return the requests as wrk's script reads them."""
+        if not self.bodies:
+            return [*self.paths]
+        return [f"{path}\t{body}" for path in self.paths for body in self.bodies]
+
+    @property
+    def requests(self) -> list[bytes]:
+        """Return the requests as they are sent."""
+        if not self.bodies:
+            return [wire.get(path, self.headers) for path in self.paths]
+        return [
+            wire.post(path, self.headers, body.encode())
+            for path in self.paths
+            for body in self.bodies
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +156,7 @@ def run(
     """
     settled = beside or quiet(target.server)
     with wire.Wire(target.server.port) as one:
-        one.exchange(wire.get(target.paths[0], target.headers), target.status)
+        one.exchange(target.requests[0], target.status)
     before = cpu_seconds(target.server.pid)
     with pinned(None if target.spread else GENERATOR_CORE):
         if found := wrk():
@@ -148,7 +175,7 @@ def _wrk(program: str, target: Target, seconds: float, connections: int) -> Figu
     with tempfile.TemporaryDirectory(prefix="configsync-wrk-") as name:
         script, paths = Path(name, "random.lua"), Path(name, "paths")
         script.write_text(SCRIPT)
-        paths.write_text("\n".join(target.paths) + "\n")
+        paths.write_text("\n".join(target.lines) + "\n")
         command = [
             program,
             "-t1",
@@ -170,7 +197,7 @@ def _wrk(program: str, target: Target, seconds: float, connections: int) -> Figu
 
 
 def _own(target: Target, seconds: float, connections: int) -> Figures:
-    requests = [wire.get(path, target.headers) for path in target.paths]
+    requests = target.requests
     chance = random.Random(0)
     sent = 0
 

@@ -74,6 +74,13 @@ class Wire:
         return got
 
 
+def post(path: str, headers: Headers, body: bytes) -> bytes:
+    """Return a POST request."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
+    return head.encode() + body
+
+
 def get(path: str, headers: Headers) -> bytes:
     """Return a GET request."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -5,19 +5,23 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import event, make_url
+from sqlalchemy import Dialect, Engine, event, make_url
+from sqlalchemy.util import LRUCache
 from starlette.routing import BaseRoute
 
 from app import api
 from app.auth import passwords, tokens
+from app.background import sweep
 from app.core import db
 from app.core.settings import Settings, get_settings
 from app.launcher.migrations import migrate
@@ -30,6 +34,23 @@ from tests.client import Briefly, Person, first_admin, register
 
 TEMPLATE = "configsync_template"
 KEY = pytest.StashKey[ExitStack]()
+UNMEASURED = (
+    *("tests/bench/", "tests/canary/", "tests/cli/", "tests/docs/", "tests/external/"),
+    *("tests/matrix/", "tests/model/", "tests/sdk/", "tests/core/test_openapi.py"),
+    *("tests/process/test_faults.py", "tests/process/test_histories.py"),
+    *("tests/process/test_serving_faults.py", "tests/process/test_database_faults.py"),
+    *("tests/process/test_secret_keys_by_command.py", "tests/process/test_streams.py"),
+    *("tests/rotators/test_killed_rotations.py", "tests/serving/test_same_answer.py"),
+    "tests/serving/test_memory.py",
+)
+"""What makes many calls of lines that other tests reach too: being measured doubles its time."""
+LONGEST = (
+    *("tests/process/test_serving_faults.py", "tests/process/test_commands.py"),
+    *("tests/canary/", "tests/model/", "tests/process/", "tests/matrix/"),
+    *("tests/serving/test_memory.py", "tests/core/test_openapi.py", "tests/rotators/"),
+    *("tests/serving/", "tests/sdk/", "tests/cli/"),
+)
+"""What comes first, so that no worker is left with much at the end."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,10 +68,18 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(home / "bytecode")
     dsn = stack.enter_context(embedded_postgres(home / "data", say=lambda _: None))
     os.environ["CONFIGSYNC_TEST_DSN"] = dsn
-    execute("ALTER ROLE ALL SET wal_compression = off")  # compressing is most of what a copy costs
+    execute("ALTER ROLE ALL SET wal_compression = off")  # it costs more than memory is worth
     execute(f"CREATE DATABASE {TEMPLATE}")
     with environment(DATABASE_URL=url_of(TEMPLATE)):
         migrate()
+        make_partitions()
+
+
+def make_partitions() -> None:
+    """Have the months to come in the template, so that no test's server needs to make them."""
+    with db.transaction() as session:
+        for table in sweep.PARTITIONED:
+            sweep.make_partitions(session, table=table, today=datetime.now(UTC))
 
 
 def memory() -> str | None:
@@ -71,6 +100,32 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[KEY].close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first."""
+
+    def place(item: pytest.Item) -> int:
+        found = (n for n, start in enumerate(LONGEST) if item.nodeid.startswith(start))
+        return next(found, len(LONGEST))
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Do not measure what would measure the same again, nor the processes that it starts."""
+    plugin = item.config.pluginmanager.get_plugin("_cov")
+    measuring = plugin.cov_controller if plugin else None
+    if measuring is None or not item.nodeid.startswith(UNMEASURED):
+        return (yield)
+    inherited = os.environ.pop("COVERAGE_PROCESS_CONFIG", "")
+    measuring.pause()
+    try:
+        return (yield)
+    finally:
+        measuring.resume()
+        os.environ["COVERAGE_PROCESS_CONFIG"] = inherited
+
+
 def url_of(name: str) -> str:
     """Return the URL of a database of the test server."""
     url = make_url(os.environ["CONFIGSYNC_TEST_DSN"]).set(database=name)
@@ -85,6 +140,11 @@ def execute(statement: str) -> None:
         connection.cursor().execute(statement)
     finally:
         connection.close()
+
+
+def copy_template(name: str) -> None:
+    """Create a migrated, empty database; copied as files, it costs half of what the log does."""
+    execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
 
 
 def forget_settings() -> None:
@@ -130,11 +190,36 @@ def _routes() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _statements() -> Iterator[None]:
+    """Let the engines of all tests share what SQLAlchemy compiles for this server."""
+    server = make_url(os.environ["CONFIGSYNC_TEST_DSN"]).set(drivername="postgresql+psycopg2")
+    dialects: dict[str | None, Dialect] = {}
+    compiled: LRUCache[Any, Any] = LRUCache(2000)
+    create = db.create_engine
+
+    def create_sharing(*args: Any, **options: Any) -> Engine:
+        engine = create(*args, **options)
+        level = options.get("isolation_level")
+        if level not in dialects:
+            known = create(server, isolation_level=level)
+            known.connect().close()
+            known.dispose()
+            dialects[level] = known.dialect
+        engine.dialect = dialects[level]
+        engine._compiled_cache = compiled
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "create_engine", create_sharing)
+        yield
+
+
 @pytest.fixture
 def database() -> Iterator[str]:
     """Return the URL of a database of this test's own, migrated and empty."""
     name = f"test_{uuid.uuid4().hex}"
-    execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    copy_template(name)
     yield url_of(name)
     execute(f"DROP DATABASE {name} WITH (FORCE)")
 

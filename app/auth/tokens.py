@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 from jose import jwt
 from jose.exceptions import JOSEError
@@ -66,6 +67,18 @@ def new_token(user_id: int) -> tuple[str, Token]:
     return jwt.encode(claims, settings.signing_keys()[0], algorithm=ALGORITHM), token
 
 
+def seal(subject: str, *, audience: str, expires_at: int) -> str:
+    """Sign a text for some purpose; equal input gives an equal token."""
+    claims = {"iss": ISSUER, "aud": audience, "sub": subject, "exp": expires_at}
+    return jwt.encode(claims, get_settings().signing_keys()[0], algorithm=ALGORITHM)
+
+
+def unseal(text: str, *, audience: str) -> str:
+    """Return the text that `seal` signed for this purpose; raise InvalidToken."""
+    options = {f"require_{claim}": True for claim in ("aud", "exp", "iss", "sub")}
+    return str(_claims(text, audience, options)["sub"])
+
+
 def verify(text: str) -> Token:
     """Return the verified token; raise InvalidToken. Whether it was revoked, the database says.
 
@@ -86,22 +99,27 @@ def verify(text: str) -> Token:
 
 
 def _verify(text: str) -> Token:
+    claims = _claims(text, AUDIENCE, _OPTIONS)
+    try:
+        return Token(
+            jti=str(claims["jti"]), user_id=int(claims["sub"]), expires_at=int(claims["exp"])
+        )
+    except (ValueError, TypeError, KeyError):
+        raise InvalidToken from None
+
+
+def _claims(text: str, audience: str, options: dict[str, Any]) -> dict[str, Any]:
     if len(text) > MAX_LENGTH:
         raise InvalidToken
     for key in get_settings().signing_keys():
         try:
-            claims = jwt.decode(
+            return jwt.decode(
                 text,
                 key,
                 algorithms=[ALGORITHM],
-                audience=AUDIENCE,
+                audience=audience,
                 issuer=ISSUER,
-                options=_OPTIONS,
-            )
-            return Token(
-                jti=str(claims["jti"]),
-                user_id=int(claims["sub"]),
-                expires_at=int(claims["exp"]),
+                options=options,
             )
         except (JOSEError, ValueError, TypeError, KeyError, RecursionError):
             continue

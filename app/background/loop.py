@@ -16,6 +16,7 @@ from app.core.settings import get_settings
 from app.outbox import broker, drain, leases
 from app.outbox.recorder import recorder
 from app.secrets.keyring import get_keyring
+from app.usage.recorder import usage
 
 log = structlog.get_logger()
 
@@ -24,6 +25,7 @@ GATHER_SECONDS = 0.2  # commits of this long share one drain, one task
 BREAKER_SECONDS = 5.0
 RESEND_SECONDS = 2.0
 SWEEP_SECONDS = 600.0
+USAGE_SECONDS = 10.0
 
 
 class Loop(threading.Thread):
@@ -37,6 +39,7 @@ class Loop(threading.Thread):
         self._holder = leases.holder("server")
         self._breaker_until = 0.0
         self._next_sweep = 0.0
+        self._next_usage = 0.0
         self._stepped_in = False
 
     def wake(self, *_: object) -> None:
@@ -63,6 +66,7 @@ class Loop(threading.Thread):
         for work in (
             metrics.flush,
             recorder.flush,
+            self._flush_usage,
             partial(self._deliver, woken=woken),
             get_keyring().forget_expired,
             self._sweep,
@@ -108,6 +112,11 @@ class Loop(threading.Thread):
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP_SECONDS
             sweep.sweep(self._holder)
+
+    def _flush_usage(self) -> None:
+        if time.monotonic() >= self._next_usage or self._stopping.is_set():
+            self._next_usage = time.monotonic() + USAGE_SECONDS
+            usage.flush()
 
     def _end_with_parent(self) -> None:
         """End when the launcher was killed, so that its port is free for the next one."""

@@ -14,6 +14,7 @@ from app.outbox import leases
 from app.realtime import crud as streams_crud
 from app.secrets import disposal_crud as secrets_crud
 from app.secrets import rotation
+from app.usage import crud as usage_crud
 from app.versions import crud as versions_crud
 
 LEASE = "sweep"
@@ -33,6 +34,7 @@ def sweep(holder: str) -> bool:
         instances_crud.sweep(session)
         secrets_crud.sweep(session)
         streams_crud.sweep(session)
+        usage_crud.sweep(session)
         today = datetime.now(UTC)
         for table in PARTITIONED:
             make_partitions(session, table=table, today=today)

@@ -68,6 +68,13 @@ def service_of(target: Target) -> str | None:
     return target.name if isinstance(target, Level) else None
 
 
+def name_of(target: Target) -> str | None:
+    """Return the name that events give of what has one beside its place."""
+    if isinstance(target, FlagTarget):
+        return target.flag
+    return target.segment if isinstance(target, SegmentTarget) else None
+
+
 def find(session: Session, *, workspace_id: int, targets: Sequence[Target]) -> dict[Target, int]:
     """Return the ids of the targets that exist, deleted ones too, without locking."""
     found: dict[Target, int] = {}

@@ -10,13 +10,14 @@ from app.changes.plan import FlagTarget, SegmentTarget, Target
 from app.flags import crud
 from app.flags.errors import InvalidFlag, StillNeeded
 from app.formats import json
-from app.rules.errors import RuleError
+from app.rules.errors import Code, RuleError
 from app.rules.flags import compile_all, prerequisites_of
 from app.rules.segments import segments_in
 from app.workspaces.deps import Access
 
 Definitions = dict[str, Mapping[str, Any]]
 Graph = Mapping[str, set[str]]
+CIRCLES = frozenset({Code.PREREQUISITE_CYCLE, Code.SEGMENT_CYCLE})
 
 
 def rulesets(session: Session, access: Access, pending: Mapping[Target, Pending]) -> None:
@@ -37,10 +38,10 @@ def rulesets(session: Session, access: Access, pending: Mapping[Target, Pending]
         for name in crud.list_environments_with_flags(session, workspace_id=workspace_id):
             flags.setdefault(name, set())
     known = _segments(session, workspace_id, pending)
-    _check({}, known, set(), segments)
+    _check(None, {}, known, set(), segments)
     for environment, changed in sorted(flags.items()):
         definitions = _flags(session, workspace_id, environment, pending)
-        _check(definitions, known, changed, segments)
+        _check(environment, definitions, known, changed, segments)
 
 
 def _flags(
@@ -72,7 +73,11 @@ def _put(found: Definitions, name: str, one: Pending) -> None:
 
 
 def _check(
-    flags: Definitions, segments: Definitions, changed: set[str], changed_segments: set[str]
+    environment: str | None,
+    flags: Definitions,
+    segments: Definitions,
+    changed: set[str],
+    changed_segments: set[str],
 ) -> None:
     needs = {name: prerequisites_of(definition) for name, definition in flags.items()}
     of_segments = {name: segments_in(one.get("when")) for name, one in segments.items()}
@@ -86,18 +91,26 @@ def _check(
     try:
         compile_all({name: flags[name] for name in wanted}, {name: segments[name] for name in used})
     except RuleError as error:
-        raise _refusal(error, changed, changed_segments) from None
+        of_flag = error.path[0] == "flags"
+        own, graph = (changed, needs) if of_flag else (changed_segments, of_segments)
+        raise _refusal(error, environment if of_flag else None, own, graph) from None
 
 
 def _refusal(
-    error: RuleError, changed: set[str], changed_segments: set[str]
+    error: RuleError, environment: str | None, own: set[str], graph: Graph
 ) -> InvalidFlag | StillNeeded:
-    kind, name = map(str, error.path[:2])
-    own = changed if kind == "flags" else changed_segments
+    """Return the error of a flag in an environment, or of a segment.
+
+    A circle is the fault of those that changed, whichever of its members is named.
+    """
+    name = str(error.path[1])
+    if error.code in CIRCLES:
+        name = min(one for one in own if one in _reached(graph.get(one, ()), graph))
     inner = RuleError(error.code, error.path[2:], error.message)
-    if name in own:
-        return InvalidFlag(inner)
-    return StillNeeded("flag" if kind == "flags" else "segment", name, inner)
+    if name not in own:
+        return StillNeeded("flag" if environment else "segment", name, inner)
+    target = FlagTarget(name, environment) if environment else SegmentTarget(name)
+    return InvalidFlag(inner, about=str(target))
 
 
 def _segments_of(definition: Mapping[str, Any]) -> set[str]:

@@ -187,6 +187,7 @@ def _item(one: Pending) -> writing.Item:
         service=kinds.service_of(one.target),
         environment=one.target.environment,
         noted=not one.edited.by_key,
+        name=kinds.name_of(one.target),
     )
 
 

@@ -27,7 +27,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One object's next version. `noted`: an event tells of it (else those of its keys do)."""
+    """One object's next version. `noted`: an event tells of it (else those of its keys do).
+
+    `name`: of what has one beside its place, a flag or segment.
+    """
 
     id: int
     action: str
@@ -37,6 +40,7 @@ class Item:
     service: str | None
     environment: str | None
     noted: bool
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ WITH head AS (
     SELECT * FROM unnest(
         CAST(:ids AS bigint[]), CAST(:actions AS text[]), CAST(:contents AS text[]),
         CAST(:checksums AS text[]), CAST(:types AS text[]), CAST(:services AS text[]),
-        CAST(:environments AS text[]), CAST(:noted AS boolean[])
-    ) AS item (id, action, content, checksum, resource_type, service, environment, noted)
+        CAST(:environments AS text[]), CAST(:noted AS boolean[]), CAST(:names AS text[])
+    ) AS item (id, action, content, checksum, resource_type, service, environment, noted, name)
 ), moved AS (
     UPDATE objects AS o
     SET version = o.version + 1, revision = head.revision, checksum = item.checksum
@@ -137,7 +141,7 @@ _KEYS = """, key_item AS (
 
 _ITEM_EVENTS = """
     SELECT item.action, item.resource_type, item.id, item.service, item.environment,
-        moved.version, CAST('{}' AS jsonb), 0 AS place
+        moved.version, jsonb_strip_nulls(jsonb_build_object('key', item.name)), 0 AS place
     FROM item JOIN moved ON moved.id = item.id
     WHERE item.noted"""
 
@@ -202,6 +206,7 @@ def write(
         "services": [item.service for item in items],
         "environments": [item.environment for item in items],
         "noted": [item.noted for item in items],
+        "names": [item.name for item in items],
     }
     if keys:
         values |= _key_values(keys)
@@ -241,7 +246,7 @@ def told(commit: Commit, written: Written, items: Sequence[Item], keys: Sequence
             item.resource_type,
             str(item.id),
             level_of(item.service, item.environment),
-            None,
+            item.name,
             written.versions[item.id],
         )
         for item in sorted(items, key=lambda item: item.id)

@@ -1,4 +1,4 @@
-"""`/api/v1/changes`: many keys, one revision or nothing (contract B)."""
+"""`/api/v1/changes`: many keys and flags, one revision or nothing (contract B)."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -24,12 +24,13 @@ router = APIRouter(prefix="/api/v1/changes", tags=["keys"], route_class=Route)
 def apply_changes(
     body: ChangeSet, session: SessionDep, access: WriteAccess, _: Idempotent
 ) -> Response:
-    """Change many keys of many services and environments in one revision, or none of them.
+    """Change keys, flags and segments of many places in one revision, or none of them.
 
-    `set` gives a value, `delete` removes the key, `unset` takes an inherited value away.
-    `expected_version` is the key's; 0: it must not exist.
+    Of keys, `set` gives a value, `delete` removes the key, `unset` takes an inherited value
+    away. Of flags and segments, `set` creates or changes. `expected_version` is that of the
+    key, flag or segment; 0: it must not exist.
     """
-    revision, keys = service.apply_changes(
+    revision, left = service.apply_changes(
         session, access=access, changes=body.changes, message=body.message
     )
-    return answer({"revision": revision, "changes": keys})
+    return answer({"revision": revision, "changes": left})

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.documents.schemas import DiffSummary
+from app.versions.schemas import DiffSummary
 
 
 class ComparisonRead(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.configs.levels import EnvironmentName, ServiceName
 from app.core.schemas import MAX_ID, Message, Strict
+from app.versions.schemas import DiffSummary
 
 Document = Annotated[
     dict[str, Any],
@@ -111,14 +112,6 @@ class VersionList(BaseModel):
     service_name: str
     versions: list[VersionRead]
     next_cursor: str | None
-
-
-class DiffSummary(BaseModel):
-    """How many values were added, removed and changed."""
-
-    added: int
-    removed: int
-    changed: int
 
 
 class DiffRead(BaseModel):

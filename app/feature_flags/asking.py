@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from app.configs.levels import EnvironmentName
+from app.configs.levels import EnvironmentName, ServiceName
+from app.keys.schemas import FetchRead, KeyName
 
 MAX_FLAGS = 1_000
 
@@ -17,7 +18,7 @@ class Asking(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     environment: EnvironmentName
-    user_id: str | int | None = None
+    user_id: StrictStr | StrictInt | None = None
     context: Object | None = None
 
 
@@ -27,10 +28,20 @@ class Evaluate(Asking):
     flag_name: Annotated[str, Field(max_length=255)]
 
 
+class ConfigWanted(BaseModel):
+    """Whose config is wanted beside the flags, in their environment."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    app_id: ServiceName
+    keys: Annotated[list[KeyName], Field(max_length=10_000)] | None = None
+
+
 class EvaluateBatch(Asking):
-    """Some flags, or all, for somebody."""
+    """Some flags or all for somebody, and the config of a service as of the same revision."""
 
     flags: Annotated[list[str], Field(max_length=MAX_FLAGS)] | None = None
+    config: ConfigWanted | None = None
 
 
 class EvaluationRead(BaseModel):
@@ -48,7 +59,22 @@ class EvaluationRead(BaseModel):
 
 
 class EvaluationList(BaseModel):
-    """What somebody gets, by flag; all as of one revision."""
+    """What somebody gets, by flag, and the config if that was wanted; all as of one revision."""
 
     evaluations: dict[str, EvaluationRead]
     revision: int
+    config: FetchRead | None = None
+
+
+class FlagSnapshot(BaseModel):
+    """What a client needs to evaluate flags itself; people are in it as hashes.
+
+    `prerequisites` are needed by `flags`, and not for the caller to ask for.
+    """
+
+    version: str
+    environment: str
+    revision: int
+    flags: dict[str, Object]
+    prerequisites: dict[str, Object]
+    segments: dict[str, Object]

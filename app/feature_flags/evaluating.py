@@ -1,121 +1,106 @@
 """Evaluating flags: what somebody gets in an environment, now or as of a revision."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.configs.errors import HistoryPruned
-from app.feature_flags import presenters
-from app.flags import crud
+from app.configs import crud as configs_crud
+from app.configs.errors import HistoryPruned, UnknownEnvironment
+from app.feature_flags import presenters, rulesets
+from app.feature_flags.asking import Asking, Evaluate, EvaluateBatch
+from app.feature_flags.rulesets import RuledFlag, Ruleset
 from app.flags.errors import FlagNotFound
-from app.formats import json
-from app.rules.conditions import Condition
 from app.rules.contexts import context_of
 from app.rules.explaining import explain
-from app.rules.flags import CompiledFlag, compile_each
-from app.rules.segments import compile_segments
+from app.usage.recorder import usage
 from app.workspaces.deps import Access
 from app.workspaces.errors import OutsideScope
 from app.workspaces.names import Level
 from app.workspaces.permissions import Permission
-from app.workspaces.scopes import covered
-
-
-@dataclass(frozen=True, slots=True)
-class Ruleset:
-    """The flags of an environment with the segments that they use, ready to be evaluated."""
-
-    environment: str
-    definitions: Mapping[str, Any]
-    conditions: Mapping[str, Condition]
-    flags: Mapping[str, CompiledFlag]
-    revisions: Mapping[str, int]
-    revision: int
+from app.workspaces.scopes import ANY, covered
 
 
 def load(session: Session, *, access: Access, environment: str, at: int | None = None) -> Ruleset:
-    """Load and compile the flags of an environment; raises OutsideScope, HistoryPruned."""
+    """Load and compile the flags of an environment.
+
+    Raises OutsideScope, UnknownEnvironment, HistoryPruned.
+    """
+    require_environment(access, environment)
+    ruleset, rows = rulesets.load(
+        session, workspace_id=access.workspace_id, environment=environment, at=at
+    )
+    if not rows and not configs_crud.environment_exists(
+        session, workspace_id=access.workspace_id, name=environment, at=at
+    ):
+        raise UnknownEnvironment(environment, access.slug)
+    if at is not None and any(row.history_from > at for row in rows):
+        raise HistoryPruned(at)
+    return ruleset
+
+
+def require_environment(access: Access, environment: str) -> None:
+    """Raise NotAllowed, OutsideScope unless flags may be read there."""
     access.require(Permission.READ)
     if not covered(environment, access.scopes.environments):
         raise OutsideScope(Level(None, environment))
-    workspace_id = access.workspace_id
-    rows = crud.list_flags(session, workspace_id=workspace_id, environments=[environment], at=at)
-    segments = crud.list_segments(session, workspace_id=workspace_id, at=at)
-    if at is not None and any(row.history_from > at for row in rows):
-        raise HistoryPruned(at)
-    contents = {row.name: json.loads(row.content) for row in segments}
-    definitions = {row.name: json.loads(row.content) for row in rows}
-    conditions, _ = compile_segments(contents)
-    flags, _ = compile_each(definitions, contents)
-    revisions = {row.name: row.revision for row in rows}
-    newest = max([row.revision for row in (*rows, *segments)], default=0)
-    return Ruleset(environment, definitions, conditions, flags, revisions, newest)
 
 
-def evaluate(
-    ruleset: Ruleset,
-    name: str,
-    *,
-    access: Access,
-    user_id: Any,
-    context: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the members of `EvaluationRead`; raises OutsideScope, FlagNotFound."""
-    flag = _require(ruleset, name, access)
-    result = flag.evaluate(context_of(user_id, context))
-    return presenters.evaluation(name, ruleset.environment, flag, result, ruleset.revisions[name])
+def evaluate(ruleset: Ruleset, asked: Evaluate, *, access: Access) -> dict[str, Any]:
+    """Return the members of `EvaluationRead`, and count it; raises OutsideScope, FlagNotFound."""
+    workspace_id, environment = access.workspace_id, ruleset.environment
+    try:
+        flag = require_flag(ruleset, asked.flag_name, access)
+    except FlagNotFound:
+        usage.unknown(workspace_id, environment, asked.flag_name)
+        raise
+    result = flag.compiled.evaluate(context_of(asked.user_id, asked.context))
+    usage.count(workspace_id, environment, flag.name, result.variant, result.rule_id)
+    return presenters.evaluation(flag, environment, result)
 
 
-def evaluate_some(
-    ruleset: Ruleset,
-    names: Collection[str] | None,
-    *,
-    access: Access,
-    user_id: Any,
-    context: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the members of `EvaluationList`, of all flags or some.
+def evaluate_some(ruleset: Ruleset, asked: EvaluateBatch, *, access: Access) -> dict[str, Any]:
+    """Return the members of `EvaluationRead` of all flags or some, by name, and count them.
 
     Left out are those that are not there, or beyond the key's scope.
     """
-    asking = context_of(user_id, context)
+    context = context_of(asked.user_id, asked.context)
+    found: dict[str, Any] = {}
+    counts: dict[tuple[str, str, str | None], int] = {}
+    for flag in chosen(ruleset, asked.flags, access):
+        result = flag.compiled.evaluate(context)
+        counts[flag.name, result.variant, result.rule_id] = 1
+        found[flag.name] = presenters.evaluation(flag, ruleset.environment, result)
+    usage.count_many(access.workspace_id, ruleset.environment, counts)
+    return found
+
+
+def chosen(ruleset: Ruleset, names: Collection[str] | None, access: Access) -> list[RuledFlag]:
+    """Return the flags that a caller may have of all, or of some."""
+    if names is None and ANY in access.scopes.flags:
+        return [*ruleset.flags.values()]
     wanted = ruleset.flags if names is None else dict.fromkeys(names)
-    evaluations = {
-        name: presenters.evaluation(
-            name,
-            ruleset.environment,
-            ruleset.flags[name],
-            ruleset.flags[name].evaluate(asking),
-            ruleset.revisions[name],
-        )
+    covers = access.scopes.covers_flag
+    return [
+        ruleset.flags[name]
         for name in wanted
-        if name in ruleset.flags
-        and access.scopes.covers_flag(name, ruleset.environment, to_write=False)
-    }
-    return {"evaluations": evaluations, "revision": ruleset.revision}
+        if name in ruleset.flags and covers(name, ruleset.environment, to_write=False)
+    ]
 
 
-def explained(
-    ruleset: Ruleset,
-    name: str,
-    *,
-    access: Access,
-    user_id: Any,
-    context: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+def explained(ruleset: Ruleset, name: str, asked: Asking, *, access: Access) -> dict[str, Any]:
     """Return how a flag is evaluated for somebody, step by step; raises as `evaluate`."""
-    _require(ruleset, name, access)
+    flag = require_flag(ruleset, name, access)
     return explain(
-        ruleset.definitions[name],
-        ruleset.conditions,
-        ruleset.flags,
-        context_of(user_id, context),
+        flag.definition,
+        {name: one.condition for name, one in ruleset.segments.items()},
+        {name: one.compiled for name, one in ruleset.flags.items()},
+        context_of(asked.user_id, asked.context),
     )
 
 
-def _require(ruleset: Ruleset, name: str, access: Access) -> CompiledFlag:
+def require_flag(ruleset: Ruleset, name: str, access: Access) -> RuledFlag:
+    """Return a flag of a ruleset; raises OutsideScope, FlagNotFound."""
     access.require_flag(Permission.READ, name, ruleset.environment)
     flag = ruleset.flags.get(name)
     if flag is None:

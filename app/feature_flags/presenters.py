@@ -3,9 +3,9 @@
 from typing import Any
 
 from app.core.db import AnyRow
+from app.feature_flags.rulesets import RuledFlag
 from app.formats import json
 from app.rules.definitions import off_variant_of, variants_of
-from app.rules.flags import CompiledFlag
 from app.rules.results import Result
 from app.rules.view import view_of
 
@@ -65,18 +65,16 @@ def segment(row: AnyRow) -> dict[str, Any]:
     }
 
 
-def evaluation(
-    name: str, environment: str, flag: CompiledFlag, result: Result, revision: int
-) -> dict[str, Any]:
+def evaluation(flag: RuledFlag, environment: str, result: Result) -> dict[str, Any]:
     """Return the members of `EvaluationRead`."""
     return {
-        "enabled": flag.is_on(result),
-        "reason": str(result.reason),
-        "flag_name": name,
+        "enabled": flag.compiled.is_on(result),
+        "reason": result.reason.value,
+        "flag_name": flag.name,
         "environment": environment,
         "variant": result.variant,
-        "value": result.value,
+        "value": flag.texts[result.variant],
         "rule_id": result.rule_id,
         "bucket": result.bucket,
-        "revision": revision,
+        "revision": result.revision,
     }

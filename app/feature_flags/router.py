@@ -1,19 +1,27 @@
 """`/api/v1/feature-flags`: flags and their evaluation (contract F)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from app.changes.deps import NoPreconditions, Preconditions, expecting
 from app.configs.deps import AsOf
-from app.configs.levels import EnvironmentName
+from app.configs.levels import EnvironmentName, Level
 from app.core.answers import answer, not_modified
 from app.core.pagination import after, next_cursor
 from app.core.routing import Route, SessionDep
 from app.core.schemas import PAGE_SIZE, Cursor, Id, Limit, problems
-from app.feature_flags import evaluating, presenters, service
-from app.feature_flags.asking import Evaluate, EvaluateBatch, EvaluationList, EvaluationRead
+from app.feature_flags import evaluating, presenters, rulesets, service, snapshots
+from app.feature_flags.asking import (
+    Asking,
+    Evaluate,
+    EvaluateBatch,
+    EvaluationList,
+    EvaluationRead,
+    FlagSnapshot,
+)
 from app.feature_flags.schemas import (
     FlagCreate,
     FlagList,
@@ -23,6 +31,7 @@ from app.feature_flags.schemas import (
     FlagVersionList,
 )
 from app.idempotency.deps import Idempotent
+from app.keys import service as keys_service
 from app.versions import crud as versions_crud
 from app.workspaces.deps import ReadAccess, Waited, WriteAccess
 
@@ -55,11 +64,7 @@ def evaluate_flag(body: Evaluate, session: SessionDep, access: ReadAccess, at: A
     """Evaluate one flag for somebody."""
     ruleset = evaluating.load(session, access=access, environment=body.environment, at=at)
     access.count_read("feature_flag", f"{body.flag_name}@{body.environment}")
-    return answer(
-        evaluating.evaluate(
-            ruleset, body.flag_name, access=access, user_id=body.user_id, context=body.context
-        )
-    )
+    return answer(evaluating.evaluate(ruleset, body, access=access))
 
 
 @router.post(
@@ -68,14 +73,39 @@ def evaluate_flag(body: Evaluate, session: SessionDep, access: ReadAccess, at: A
 def evaluate_flags(
     body: EvaluateBatch, session: SessionDep, access: ReadAccess, at: AsOf
 ) -> Response:
-    """Evaluate all flags of an environment, or some, as of one revision."""
+    """Evaluate all flags of an environment, or some; with the config of a service if wanted.
+
+    All of it is as of one revision.
+    """
+    at = access.head if at is None else at
     ruleset = evaluating.load(session, access=access, environment=body.environment, at=at)
     access.count_read("feature_flag", f"*@{body.environment}")
-    return answer(
-        evaluating.evaluate_some(
-            ruleset, body.flags, access=access, user_id=body.user_id, context=body.context
+    evaluations = evaluating.evaluate_some(ruleset, body, access=access)
+    members: dict[str, Any] = {"evaluations": evaluations, "revision": at}
+    if body.config is not None:
+        level = Level.of(body.config.app_id, body.environment)
+        members["config"], _ = keys_service.fetch(
+            session, access=access, level=level, names=body.config.keys, at=at
         )
-    )
+    return answer(members)
+
+
+@router.get("/snapshot", response_model=FlagSnapshot, responses=READ, dependencies=[Waited])
+def get_snapshot(
+    request: Request,
+    session: SessionDep,
+    access: ReadAccess,
+    environment: Environment,
+    at: AsOf,
+) -> Response:
+    """Get the flags of an environment as a client evaluates them itself.
+
+    Flags beyond the key's scope are not in it, or only as what others need.
+    """
+    ruleset = evaluating.load(session, access=access, environment=environment, at=at)
+    access.count_read("feature_flag", f"*@{environment}")
+    body, etag = snapshots.snapshot(ruleset, access)
+    return not_modified(request.headers, etag) or answer(orjson.Fragment(body), etag=etag)
 
 
 @router.get("", response_model=FlagList, responses=READ, dependencies=[Waited])
@@ -174,15 +204,12 @@ def delete_flag(
 
 @router.post("/{name:path}/explain", responses=READ, dependencies=[Waited])
 def explain_flag(
-    name: Flag, body: Evaluate, session: SessionDep, access: ReadAccess, at: AsOf
+    name: Flag, body: Asking, session: SessionDep, access: ReadAccess, at: AsOf
 ) -> Response:
     """Show each rule, condition and bucket on the way to what somebody gets."""
     ruleset = evaluating.load(session, access=access, environment=body.environment, at=at)
-    return answer(
-        evaluating.explained(
-            ruleset, name, access=access, user_id=body.user_id, context=body.context
-        )
-    )
+    steps = evaluating.explained(ruleset, name, body, access=access)
+    return answer(rulesets.raw_value(steps))
 
 
 @router.get("/{name:path}", response_model=FlagRead, responses=READ, dependencies=[Waited])

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.configs.levels import EnvironmentName
-from app.core.schemas import MAX_ID, Label, Message, Strict, refuse_null, storable
+from app.core.schemas import MAX_ID, Label, Message, Moment, Strict, refuse_null, storable
 from app.flags.names import FlagName, SegmentName
+from app.versions.schemas import DiffSummary
 
 MAX_TARGETS = 100_000
 
@@ -18,6 +19,17 @@ Percentage = Annotated[float, Field(ge=0, le=100)]
 Owner = Annotated[str, Field(max_length=255), AfterValidator(storable)]
 Object = dict[str, Any]
 FlagType = Literal["boolean", "string", "number", "object"]
+Expected = Annotated[int, Field(strict=True, ge=0, le=MAX_ID)]
+
+
+def unique(labels: list[str]) -> list[str]:
+    """Return labels of which none is there twice, or raise ValueError."""
+    if len({*labels}) != len(labels):
+        raise ValueError("must not name one twice")
+    return labels
+
+
+Tags = Annotated[list[Label], Field(max_length=100), AfterValidator(unique)]
 
 
 class FlagMembers(Strict):
@@ -31,16 +43,21 @@ class FlagMembers(Strict):
     ] = None
     target_users: Users | None = None
     variants: Annotated[Object, Field(description="Values by name")] | None = None
+    variant_schema: Annotated[
+        Object | None,
+        Field(description="A JSON Schema (2020-12) that every variant's value must fit"),
+    ] = None
     off_variant: str | None = None
     default_variant: str | None = None
     rules: list[Object] | None = None
     prerequisites: list[Object] | None = None
     bucket_by: str | None = None
     hash_version: Literal[1] | None = None
-    tags: Annotated[list[Label], Field(max_length=100)] | None = None
+    tags: Tags | None = None
     owner: Owner | None = None
-    expires_at: AwareDatetime | None = None
-    message: Message | None = None
+    expires_at: Annotated[
+        Moment | None, Field(description="When it should be gone; it changes no evaluation")
+    ] = None
 
     @model_validator(mode="after")
     def check_one_way(self) -> Self:
@@ -72,13 +89,15 @@ class FlagCreate(FlagMembers):
     environment: EnvironmentName
     is_enabled: bool
     type: FlagType = "boolean"
+    message: Message | None = None
 
 
 class FlagUpdate(FlagMembers):
     """What shall change; an absent member stays as it is."""
 
-    expected_version: Annotated[int, Field(strict=True, ge=0, le=MAX_ID)] | None = None
+    expected_version: Expected | None = None
     accept_rebucketing: bool = False
+    message: Message | None = None
 
 
 class FlagRollback(Strict):
@@ -106,6 +125,7 @@ class FlagRead(BaseModel):
     target_users: list[str] | None
     is_simple: bool
     variants: Object
+    variant_schema: Object | None
     off_variant: str
     default_variant: str | None
     rules: list[Object]
@@ -150,14 +170,35 @@ class FlagVersionList(BaseModel):
     next_cursor: str | None
 
 
-class SegmentWrite(Strict):
-    """What a segment shall be."""
+class FlagDiffRead(BaseModel):
+    """What differs between two versions of a flag, by their definitions.
+
+    `diff` is DeepDiff's, order ignored; `patch` is RFC 6902.
+    """
+
+    id: int
+    from_: int = Field(alias="from")
+    to: int
+    diff: Object | None
+    patch: list[Object]
+    text: str
+    summary: DiffSummary
+    diff_truncated: bool
+
+
+class SegmentMembers(Strict):
+    """What a segment consists of."""
 
     description: Description = ""
     included: Users = Field(default_factory=list)
     excluded: Users = Field(default_factory=list)
     when: Object | None = None
-    expected_version: Annotated[int, Field(strict=True, ge=0, le=MAX_ID)] | None = None
+    expected_version: Expected | None = None
+
+
+class SegmentWrite(SegmentMembers):
+    """What a segment shall be."""
+
     message: Message | None = None
 
 

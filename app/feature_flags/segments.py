@@ -11,10 +11,17 @@ from app.changes.deps import Preconditions, expecting
 from app.changes.plan import Change, Edit, Edited, Precondition, SegmentTarget, Stored
 from app.changes.service import apply
 from app.core.answers import answer
+from app.core.errors import AppError
 from app.core.routing import Route, SessionDep
 from app.core.schemas import problems
 from app.feature_flags import presenters
-from app.feature_flags.schemas import SegmentCreate, SegmentList, SegmentRead, SegmentWrite
+from app.feature_flags.schemas import (
+    SegmentCreate,
+    SegmentList,
+    SegmentMembers,
+    SegmentRead,
+    SegmentWrite,
+)
 from app.flags import crud
 from app.flags.errors import SegmentExists, SegmentNotFound
 from app.idempotency.deps import Idempotent
@@ -48,12 +55,7 @@ def create_segment(
     _: Idempotent,
 ) -> Response:
     """Create a segment, or revive a deleted one."""
-
-    def edit(stored: Stored) -> Edited:
-        if stored.exists:
-            raise SegmentExists(body.name)
-        return edits.store(_content(body))(stored)
-
+    edit = creating(body.name, body)
     members = _commit(session, access, body.name, edit, body.message, precondition, creates=True)
     return answer(members, status=201)
 
@@ -76,12 +78,7 @@ def update_segment(
 ) -> Response:
     """Replace a segment."""
     access.require(Permission.READ)
-
-    def edit(stored: Stored) -> Edited:
-        if not stored.exists:
-            raise SegmentNotFound(name, access.slug)
-        return edits.store(_content(body))(stored)
-
+    edit = changing(body, missing=SegmentNotFound(name, access.slug))
     expected = expecting(precondition, body.expected_version)
     return answer(_commit(session, access, name, edit, body.message, expected))
 
@@ -97,8 +94,31 @@ def delete_segment(
     return Response(status_code=204)
 
 
-def _content(body: SegmentWrite) -> dict[str, Any]:
-    return body.model_dump(mode="json", include=MEMBERS)
+def creating(name: str, body: SegmentMembers) -> Edit:
+    """Return the edit that stores a new segment; raises SegmentExists."""
+
+    def edit(stored: Stored) -> Edited:
+        if stored.exists:
+            raise SegmentExists(name)
+        return storing(body)(stored)
+
+    return edit
+
+
+def changing(body: SegmentMembers, *, missing: AppError) -> Edit:
+    """Return the edit that replaces a segment; raises `missing`."""
+
+    def edit(stored: Stored) -> Edited:
+        if not stored.exists:
+            raise missing
+        return storing(body)(stored)
+
+    return edit
+
+
+def storing(body: SegmentMembers) -> Edit:
+    """Return the edit that stores a segment, new or not."""
+    return edits.store(body.model_dump(mode="json", include=MEMBERS))
 
 
 def _commit(

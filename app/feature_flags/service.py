@@ -1,6 +1,5 @@
 """Feature flags: as proposals to the write pipeline, with the history of everything else."""
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +8,12 @@ from sqlalchemy.orm import Session
 from app.changes import edits
 from app.changes.plan import Change, Edit, Edited, FlagTarget, Precondition, Stored
 from app.changes.service import apply
+from app.configs.errors import HistoryPruned
 from app.core.answers import Written
 from app.core.db import AnyRow
+from app.core.errors import AppError, Invalid
 from app.feature_flags import presenters
+from app.feature_flags.definitions import said, saved
 from app.feature_flags.schemas import FlagCreate, FlagMembers, FlagUpdate
 from app.flags import crud
 from app.flags.errors import (
@@ -20,26 +22,14 @@ from app.flags.errors import (
     FlagNotFound,
     FlagTypeDiffers,
     FlagVersionNotFound,
-    InvalidFlag,
-    WouldRebucket,
 )
 from app.formats import json
 from app.models import Action
-from app.rules.errors import Code, RuleError
-from app.rules.rebucketing import rebuckets, with_ranges
-from app.rules.view import rules_of, view_of
+from app.rules.definitions import BOOLEAN
+from app.versions import comparing
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access
 from app.workspaces.permissions import Permission
-
-Definition = Mapping[str, Any]
-
-PLAIN = (
-    *("description", "is_enabled", "variants", "off_variant", "default_variant"),
-    *("prerequisites", "bucket_by", "hash_version", "tags", "owner", "expires_at"),
-)
-"""Members that stand in the definition as they were sent."""
-RULE_ID_BYTES = 4
 
 
 def create(
@@ -50,17 +40,8 @@ def create(
     Raises FlagExists, FlagTypeDiffers, UnknownEnvironment, InvalidFlag, StillNeeded.
     """
     target = FlagTarget(new.name, new.environment)
-    access.require_flag(Permission.WRITE, new.name, new.environment)
-    name = crud.claim_name(session, workspace_id=access.workspace_id, name=new.name, kind=new.type)
-    if name.type != new.type:
-        raise FlagTypeDiffers(new.name, name.type)
-    base = {"type": name.type, "salt": name.salt}
-
-    def edit(stored: Stored) -> Edited:
-        if stored.exists:
-            raise FlagExists(new.name, new.environment)
-        return _saved(stored, None, _said(base, new), accepted=True)
-
+    base = claim(session, access=access, target=target, kind=new.type)
+    edit = creating(target, base, new)
     return _commit(session, access, target, edit, new.message, precondition, creates=True)
 
 
@@ -77,14 +58,51 @@ def update(
     Raises FlagIdNotFound, PreconditionFailed, WouldRebucket, InvalidFlag, StillNeeded.
     """
     target = require_place(session, access=access, flag_id=flag_id)
+    missing = FlagIdNotFound(flag_id, access.slug)
+    edit = changing(target, change, accepted=change.accept_rebucketing, missing=missing)
+    return _commit(session, access, target, edit, change.message, precondition)
+
+
+def claim(
+    session: Session, *, access: Access, target: FlagTarget, kind: str | None
+) -> dict[str, Any]:
+    """Return what a new flag has of its name: its type, and its salt.
+
+    Without a type it is that of the name, or boolean. Raises NotAllowed, OutsideScope,
+    FlagTypeDiffers.
+    """
+    access.require_flag(Permission.WRITE, target.flag, target.environment)
+    name = crud.claim_name(
+        session, workspace_id=access.workspace_id, name=target.flag, kind=kind or BOOLEAN
+    )
+    if kind is not None and name.type != kind:
+        raise FlagTypeDiffers(target.flag, name.type)
+    return {"type": name.type, "salt": name.salt}
+
+
+def creating(target: FlagTarget, base: Mapping[str, Any], new: FlagMembers) -> Edit:
+    """Return the edit that stores a new flag; raises FlagExists, InvalidFlag."""
+
+    def edit(stored: Stored) -> Edited:
+        if stored.exists:
+            raise FlagExists(target.flag, target.environment)
+        if new.is_enabled is None:
+            raise Invalid(f"A new {target} needs is_enabled.", loc=("body", "is_enabled"))
+        return saved(target, stored, None, said(target, base, new), accepted=True)
+
+    return edit
+
+
+def changing(target: FlagTarget, change: FlagMembers, *, accepted: bool, missing: AppError) -> Edit:
+    """Return the edit that changes a flag; raises `missing`, WouldRebucket, InvalidFlag."""
 
     def edit(stored: Stored) -> Edited:
         if not stored.exists:
-            raise FlagIdNotFound(flag_id, access.slug)
+            raise missing
         old = json.loads(stored.read())
-        return _saved(stored, old, _said(old, change), accepted=change.accept_rebucketing)
+        return saved(target, stored, old, said(target, old, change), accepted=accepted)
 
-    return _commit(session, access, target, edit, change.message, precondition)
+    return edit
 
 
 def delete(session: Session, *, access: Access, flag_id: int, precondition: Precondition) -> None:
@@ -107,23 +125,29 @@ def roll_back(
     target = require_place(session, access=access, flag_id=flag_id)
 
     def edit(stored: Stored) -> Edited:
-        row = versions_crud.get_version(session, object_id=stored.id, version=version)
-        if row is None or row.content is None:
+        row = _require_version(session, stored.id, target, version)
+        if row.content is None:
             raise FlagVersionNotFound(target.flag, version)
         old = json.loads(stored.read()) if stored.exists else None
-        return _saved(
-            stored, old, json.loads(row.content), accepted=accepted, action=Action.ROLLBACK
-        )
+        wanted = json.loads(row.content)
+        return saved(target, stored, old, wanted, accepted=accepted, action=Action.ROLLBACK)
 
     return _commit(session, access, target, edit, message, Precondition())
 
 
-def require_flag(session: Session, *, access: Access, name: str, environment: str) -> AnyRow:
-    """Return a flag by its name; raises OutsideScope, FlagNotFound."""
+def require_flag(
+    session: Session, *, access: Access, name: str, environment: str, at: int | None = None
+) -> AnyRow:
+    """Return a flag by its name, now or as of a revision.
+
+    Raises OutsideScope, HistoryPruned, FlagNotFound.
+    """
     access.require_flag(Permission.READ, name, environment)
     row = crud.get_flag(
-        session, workspace_id=access.workspace_id, name=name, environment=environment
+        session, workspace_id=access.workspace_id, name=name, environment=environment, at=at
     )
+    if row is None or (at is not None and row.history_from > at):
+        require_past(session, access=access, at=at, environments=[environment])
     if row is None:
         raise FlagNotFound(name, environment, access.slug)
     return row
@@ -137,15 +161,24 @@ def require_place(session: Session, *, access: Access, flag_id: int) -> FlagTarg
 
 
 def list_flags(
-    session: Session, *, access: Access, environment: str | None, tag: str | None, text: str | None
+    session: Session,
+    *,
+    access: Access,
+    environment: str | None,
+    tag: str | None,
+    text: str | None,
+    at: int | None = None,
 ) -> list[AnyRow]:
-    """List the flags that a caller may see, by name; in one environment or in all."""
+    """List the flags that a caller may see, by name; in one environment or in all.
+
+    Raises HistoryPruned.
+    """
     access.require(Permission.READ)
+    environments = None if environment is None else [environment]
     rows = crud.list_flags(
-        session,
-        workspace_id=access.workspace_id,
-        environments=None if environment is None else [environment],
+        session, workspace_id=access.workspace_id, environments=environments, at=at
     )
+    require_past(session, access=access, at=at, environments=environments)
     return [
         row
         for row in rows
@@ -153,6 +186,36 @@ def list_flags(
         and (text is None or text in row.name)
         and (tag is None or tag in json.loads(row.content).get("tags", ()))
     ]
+
+
+def require_versions(
+    session: Session, *, access: Access, flag_id: int, versions: tuple[int, int]
+) -> tuple[str, str]:
+    """Return the definitions of two versions of a flag, also of a deleted one, as JSON.
+
+    That of a deletion is empty. Raises FlagIdNotFound, FlagVersionNotFound.
+    """
+    target = require_place(session, access=access, flag_id=flag_id)
+    rows = [_require_version(session, flag_id, target, version) for version in versions]
+    old, new = (row.content or comparing.NOTHING for row in rows)
+    return old, new
+
+
+def _require_version(session: Session, flag_id: int, target: FlagTarget, version: int) -> AnyRow:
+    row = versions_crud.get_version(session, object_id=flag_id, version=version)
+    if row is None:
+        raise FlagVersionNotFound(target.flag, version)
+    return row
+
+
+def require_past(
+    session: Session, *, access: Access, at: int | None, environments: list[str] | None
+) -> None:
+    """Raise HistoryPruned where versions that a revision had are gone."""
+    if at is not None and crud.is_pruned(
+        session, workspace_id=access.workspace_id, at=at, environments=environments
+    ):
+        raise HistoryPruned(at)
 
 
 def _place(session: Session, access: Access, flag_id: int) -> FlagTarget:
@@ -189,63 +252,3 @@ def _commit(
 def etag_of(row: AnyRow) -> str:
     """Return the tag of a stored flag."""
     return f'"d{row.id}-{row.version}"'
-
-
-def _said(old: Definition, said: FlagMembers) -> dict[str, Any]:
-    """Return the definition that a body asks for; what it leaves out stays."""
-    given = said.model_dump(mode="json", include={*PLAIN}, exclude_unset=True)
-    new = {**old, **given}
-    new = {name: value for name, value in new.items() if value is not None}
-    if said.rules is not None:
-        return new | {"rules": [_with_id(rule) for rule in said.rules]}
-    names = {"rollout_percentage", "target_users"} & said.model_fields_set
-    view = view_of(old) if "rules" in old else None
-    if names and view is not None and not view.is_representable:
-        raise InvalidFlag(_beyond(min(names)))
-    if not names and view is not None:
-        return new
-    users, percentage = said.target_users, said.rollout_percentage
-    if view is not None:
-        users = users if "target_users" in names else view.target_users
-        percentage = percentage if "rollout_percentage" in names else view.rollout_percentage
-    try:
-        return new | {"rules": rules_of(new, users, percentage)}
-    except RuleError as error:
-        raise InvalidFlag(error) from None
-
-
-def _beyond(name: str) -> RuleError:
-    message = "is read-only: the rules of this flag say more than it can; write rules"
-    return RuleError(Code.INVALID_FLAG, (name,), message)
-
-
-def _with_id(rule: Any) -> Any:
-    if isinstance(rule, dict) and rule.get("id") is None:
-        return {
-            "id": secrets.token_hex(RULE_ID_BYTES),
-            **{k: v for k, v in rule.items() if k != "id"},
-        }
-    return rule
-
-
-def _saved(
-    stored: Stored,
-    old: Definition | None,
-    wanted: Definition,
-    *,
-    accepted: bool,
-    action: Action | None = None,
-) -> Edited:
-    """Return the edit's outcome: splits laid out, and nobody moved unless that is accepted."""
-    try:
-        new = with_ranges(old, wanted)
-    except RuleError as error:
-        raise InvalidFlag(error) from None
-    if old is not None and not accepted:
-        try:
-            reason = rebuckets(old, new)
-        except (KeyError, TypeError):  # not a definition; the check of the commit says why
-            reason = None
-        if reason is not None:
-            raise WouldRebucket(str(reason))
-    return edits.store(new, action=action)(stored)

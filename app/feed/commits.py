@@ -1,7 +1,7 @@
 """Commits as the feed has them, and what they reach (no SQL, no HTTP)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -10,10 +10,15 @@ import orjson
 
 from app.workspaces.names import GLOBAL, Level
 
+FLAG, SEGMENT = "feature_flag", "segment"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a commit did to one thing. `level` is how wide that reaches."""
+    """What a commit did to one thing: to the key, flag or segment `key` where it is one.
+
+    `level` is how wide that reaches.
+    """
 
     action: str
     resource_type: str
@@ -48,7 +53,10 @@ class Commit:
     _texts: dict[tuple[int, ...], bytes] = field(default_factory=dict)
 
     def text(self, chosen: tuple[int, ...]) -> bytes:
-        """Return the commit as JSON with the changes at these places only."""
+        """Return the commit as JSON with the changes at these places only.
+
+        Of one at `~place` the name is left out.
+        """
         text = self._texts.get(chosen)
         if text is None:
             text = self._texts[chosen] = orjson.dumps(
@@ -57,11 +65,16 @@ class Commit:
                     "at": self.at,
                     "actor": self.actor,
                     "message": self.message,
-                    "changes": [self.changes[place].members() for place in chosen],
+                    "changes": [self._members(place) for place in chosen],
                 },
                 option=orjson.OPT_UTC_Z,
             )
         return text
+
+    def _members(self, place: int) -> dict[str, Any]:
+        if place >= 0:
+            return self.changes[place].members()
+        return replace(self.changes[~place], key=None).members()
 
 
 def collect(rows: Iterable[Any]) -> dict[int, list[Commit]]:

@@ -91,11 +91,36 @@ def get_flag(
     ).one_or_none()
 
 
+def is_pruned(
+    session: Session, *, workspace_id: int, at: int, environments: Sequence[str] | None
+) -> bool:
+    """Say whether flags of some environments, or of all, lost versions of a revision."""
+    lost = (
+        select(Flag.id)
+        .join(Object, Object.id == Flag.id)
+        .join(Environment, Environment.id == Flag.environment_id)
+        .where(Flag.workspace_id == workspace_id, Object.history_from > at)
+    )
+    if environments is not None:
+        lost = lost.where(Environment.name.in_(environments))
+    return bool(session.scalar(select(lost.exists())))
+
+
 def get_flag_by_id(session: Session, *, workspace_id: int, flag_id: int) -> AnyRow | None:
     """Return a flag by id."""
     return session.execute(
         select_flags().where(Flag.workspace_id == workspace_id, Flag.id == flag_id)
     ).one_or_none()
+
+
+def list_flags_by_id(
+    session: Session, *, workspace_id: int, flag_ids: Sequence[int]
+) -> dict[int, AnyRow]:
+    """Return flags by id; deleted ones are left out."""
+    rows = session.execute(
+        select_flags().where(Flag.workspace_id == workspace_id, Flag.id.in_(flag_ids))
+    )
+    return {row.id: row for row in rows}
 
 
 def get_place(session: Session, *, workspace_id: int, flag_id: int) -> AnyRow | None:
@@ -154,6 +179,16 @@ def list_environments_with_flags(session: Session, *, workspace_id: int) -> list
             .distinct()
         )
     )
+
+
+def list_segments_by_id(
+    session: Session, *, workspace_id: int, segment_ids: Sequence[int]
+) -> dict[int, AnyRow]:
+    """Return segments by id; deleted ones are left out."""
+    rows = session.execute(
+        select_segments().where(Segment.workspace_id == workspace_id, Segment.id.in_(segment_ids))
+    )
+    return {row.id: row for row in rows}
 
 
 def get_segment(session: Session, *, workspace_id: int, name: str) -> AnyRow | None:

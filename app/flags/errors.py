@@ -1,7 +1,9 @@
 """What can go wrong with flags and segments."""
 
+from typing import Self
+
 from app.core.errors import Conflict, Invalid, NotFound
-from app.rules.errors import RuleError
+from app.rules.errors import Code, RuleError
 
 
 class FlagNotFound(NotFound):
@@ -70,13 +72,37 @@ class SegmentExists(Conflict):
 
 
 class InvalidFlag(Invalid):
-    """A definition that cannot be evaluated; `code` says what is wrong, `errors` where."""
+    """A definition that cannot be evaluated; `code` says what is wrong, `errors` where.
+
+    `about` names the flag or segment, `number` its place in a change set.
+    """
 
     code, title = "invalid_flag", "Invalid flag"
 
-    def __init__(self, error: RuleError) -> None:
-        super().__init__(f"{_place(error.path)}{error.message}.", loc=("body", *error.path))
-        self.__dict__["code"] = str(error.code)  # one class for all that rules refuse
+    def __init__(self, error: RuleError, *, about: str = "", number: int | None = None) -> None:
+        place = () if number is None else ("changes", number)
+        prefix = "" if number is None else f"{about}: "
+        detail = f"{prefix}{_place(error.path)}{error.message}."
+        super().__init__(detail, loc=("body", *place, *error.path))
+        self.error, self.about = error, about
+        if error.code is not Code.INVALID_FLAG:  # one class for all that rules refuse
+            self.__dict__["code"] = str(error.code)
+
+    def numbered(self, number: int) -> Self:
+        """Return the same error of an entry of a change set."""
+        return type(self)(self.error, about=self.about, number=number)
+
+
+class InvalidSchema(InvalidFlag):
+    """The JSON Schema of a flag's variants is none, or asks for too much."""
+
+    code, title = "invalid_schema", "Invalid schema"
+
+
+class SchemaMismatch(InvalidFlag):
+    """A variant's value does not fit the flag's JSON Schema."""
+
+    code, title = "schema_mismatch", "Does not fit the schema"
 
 
 class StillNeeded(Conflict):
@@ -96,10 +122,10 @@ class WouldRebucket(Conflict):
 
     code, title = "would_rebucket", "Would rebucket"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, about: str) -> None:
         super().__init__(
-            f"Changing {reason.replace('_', ' ')} would give people another variant than they have "
-            "been served. Send accept_rebucketing: true if that is meant.",
+            f"Changing {reason.replace('_', ' ')} of {about} would give people another variant "
+            "than they have been served. Send accept_rebucketing: true if that is meant.",
             reason=reason,
         )
 

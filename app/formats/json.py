@@ -6,7 +6,11 @@ import math
 import re
 from typing import Any, NoReturn, Self
 
+import orjson
+
 MAX_DEPTH = 64
+_SPACED_COLON = re.compile(rb'"\s+:')
+_LARGE = 2.0**63
 _SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -50,6 +54,43 @@ def loads(raw: bytes | str) -> Any:
         raise JsonError("not valid JSON: byte order mark")
     _check(value, strings=_SUSPECT_ESCAPE.search(text) is not None)
     return value
+
+
+def read(raw: bytes) -> Any:
+    """Parse as strictly as `loads`, but numbers forget how they were written; raise JsonError.
+
+    Several times as fast for what is usual; all else is left to `loads`.
+    """
+    if b"\\" in raw or b"-0" in raw or _SPACED_COLON.search(raw):
+        return loads(raw)
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return loads(raw)
+    # Without escapes, this is how every member begins: more of them means one is there twice.
+    return value if _count_members(value) == raw.count(b'":') else loads(raw)
+
+
+def _count_members(value: Any) -> int:
+    """Return how many members all objects have, -1 for depths and numbers that are unusual."""
+    count = depth = 0
+    level = [value]
+    while level:
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is dict:
+                count += len(item)
+                below.extend(item.values())
+            elif kind is list:
+                below.extend(item)
+            elif kind is float and not -_LARGE < item < _LARGE:  # orjson's form of large integers
+                return -1
+        level = below
+        depth += 1
+        if depth > MAX_DEPTH:
+            return -1
+    return count
 
 
 def dumps(value: Any) -> str:

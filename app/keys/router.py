@@ -13,7 +13,6 @@ from app.core.answers import answer, not_modified
 from app.core.pagination import after, after_place, next_cursor, next_place_cursor
 from app.core.routing import Route, SessionDep
 from app.core.schemas import MAX_ID, MAX_PAGE_SIZE, PAGE_SIZE, Cursor, Id, LongCursor, problems
-from app.effective.service import require_effective
 from app.idempotency.deps import Idempotent
 from app.keys import crud, presenters, service
 from app.keys.crud import TOTAL_CAP, Filters, Page
@@ -119,10 +118,8 @@ def list_keys(
 def fetch_config(body: FetchQuery, session: SessionDep, access: ReadAccess, at: AsOf) -> Response:
     """Get the effective config of a service by key: all of it, or some keys."""
     level = Level.of(body.app_id, body.environment)
-    effective = require_effective(session, access=access, level=level, at=at)
-    access.count_read("configuration", str(level))
-    text = service.pick(session, access=access, effective=effective, names=body.keys)
-    return answer(presenters.fetched(effective, text, names=body.keys), etag=effective.etag)
+    members, etag = service.fetch(session, access=access, level=level, names=body.keys, at=at)
+    return answer(members, etag=etag)
 
 
 @router.get("/configs/{key_id}", response_model=KeyRead, responses=READ, dependencies=[Waited])

@@ -246,12 +246,21 @@ def find_items(
     return [members]
 
 
-def pick(session: Session, *, access: Access, effective: Effective, names: list[str] | None) -> str:
-    """Return the wanted values of an effective config by key, as JSON text; None: all of them."""
+def fetch(
+    session: Session, *, access: Access, level: Level, names: list[str] | None, at: int | None
+) -> tuple[dict[str, Any], str]:
+    """Return the members of `FetchRead`, of some keys or (None) all, and the config's tag.
+
+    Raises what `require_effective` raises.
+    """
+    effective = require_effective(session, access=access, level=level, at=at)
+    access.count_read("configuration", str(level))
     if names is None:
-        return shown_text(session, access=access, effective=effective)
-    wanted = chosen(effective, names)
-    return json.dumps(shown(session, access=access, effective=effective, value=wanted))
+        text = shown_text(session, access=access, effective=effective)
+    else:
+        wanted = chosen(effective, names)
+        text = json.dumps(shown(session, access=access, effective=effective, value=wanted))
+    return presenters.fetched(effective, text, names=names), effective.etag
 
 
 def chosen(effective: Effective, names: Sequence[str]) -> dict[str, Any]:

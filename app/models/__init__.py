@@ -10,6 +10,7 @@ from app.models.keys import Key, KeyName, KeyVersion
 from app.models.live import Instance, StreamTicket
 from app.models.operations import IdempotencyKey, Lease
 from app.models.secrets import DataKey, KeyCheck, Rotator, Secret, WrappedSecret
+from app.models.usage import FlagCount, UnknownFlag
 from app.models.users import LoginSession, LoginThrottle, User
 from app.models.workspaces import Environment, Member, Service, Workspace, WorkspaceHead
 
@@ -24,6 +25,7 @@ __all__ = [
     "Event",
     "EventPending",
     "Flag",
+    "FlagCount",
     "FlagName",
     "IdempotencyKey",
     "Instance",
@@ -44,6 +46,7 @@ __all__ = [
     "Segment",
     "Service",
     "StreamTicket",
+    "UnknownFlag",
     "User",
     "Version",
     "Workspace",

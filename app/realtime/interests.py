@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.configs.levels import GLOBAL
-from app.feed.commits import Change, Commit
+from app.feed.commits import FLAG, Change, Commit
 from app.workspaces.scopes import Scopes, covered
 
 
@@ -20,8 +20,18 @@ class Interest:
     scopes: Scopes
 
     def chosen(self, commit: Commit) -> tuple[int, ...]:
-        """Return the places of the commit's changes that the listener is told of."""
-        return tuple(place for place, change in enumerate(commit.changes) if self._wants(change))
+        """Return the places of the commit's changes that the listener is told of.
+
+        `~place`: without its name, for a flag that is not covered may decide in one that is.
+        """
+        return tuple(
+            place if self._may_name(change) else ~place
+            for place, change in enumerate(commit.changes)
+            if self._wants(change)
+        )
+
+    def _may_name(self, change: Change) -> bool:
+        return change.resource_type != FLAG or covered(change.key, self.scopes.flags)
 
     def _wants(self, change: Change) -> bool:
         if self.types and change.resource_type not in self.types:

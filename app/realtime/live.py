@@ -22,7 +22,9 @@ from app.serving.service import NotServed, Serving
 
 log = structlog.get_logger()
 
-STREAM, SOCKET = "/api/v1/stream", "/api/v1/ws"
+STREAMS, SOCKET = ("/api/v1/stream", "/ofrep/v1/events"), "/api/v1/ws"
+PASSED_ON = (b"x-request-id", b"access-control-", b"vary")
+"""Headers of the framework's answer that belong to the stream."""
 HEARTBEAT_SECONDS = 15.0
 CHECK_SECONDS = 0.7
 PAGE = 100
@@ -78,21 +80,20 @@ class Live:
         """Handle one ASGI connection."""
         if scope["type"] == "websocket" and scope["path"] == SOCKET:
             await socket.run(self, scope, receive, send)
-        elif scope["type"] == "http" and scope["path"].rstrip("/") == STREAM:
+        elif scope["type"] == "http" and scope["path"].rstrip("/") in STREAMS:
             await self._stream(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the framework decide; if it leaves an opening, run the stream in its stead."""
-        request_id = b""
+        headers: list[tuple[bytes, bytes]] = []
 
         async def send_refusal(message: Message) -> None:
-            nonlocal request_id
             if "opening" not in scope:
                 await send(message)
             elif message["type"] == "http.response.start":
-                request_id = dict(message["headers"]).get(b"x-request-id", b"")
+                headers.extend(one for one in message["headers"] if one[0].startswith(PASSED_ON))
 
         scope["live"], scope["asked_at"] = self, time.monotonic()
         await self.app(scope, receive, send_refusal)
@@ -105,13 +106,13 @@ class Live:
             opening.credential,
             opening.interest,
             transport="sse",
-            write=stream.write,
+            write=opening.write,
             address=(scope.get("client") or (None,))[0],
         )
         self.enter(listener)
         joining = asyncio.create_task(self.join(opening, listener))
         try:
-            await stream.run(receive, send, listener, request_id)
+            await stream.run(receive, send, listener, headers)
         finally:
             joining.cancel()
             self.leave(listener)
@@ -122,17 +123,17 @@ class Live:
         if self.is_closing:
             listener.end(CLOSING)
 
-    async def join(self, opening: Opening, listener: Listener, *, hello: bool = True) -> None:
+    async def join(self, opening: Opening, listener: Listener) -> None:
         """Put a listener among those of its workspace, after what it has missed."""
         try:
-            await self._join(opening, listener, hello=hello)
+            await self._join(opening, listener)
         except (NotServed, AppError, SQLAlchemyError, OSError):
             listener.end(BEHIND)
         except Exception:
             log.exception("streams.join_failed")
             listener.end(BEHIND)
 
-    async def _join(self, opening: Opening, listener: Listener, *, hello: bool) -> None:
+    async def _join(self, opening: Opening, listener: Listener) -> None:
         access = opening.access
         channel = self.feed.follow(
             access.workspace_id,
@@ -144,8 +145,8 @@ class Live:
         if channel is None or not await self.feed.reach(channel, access.head, seconds=2.0):
             raise NotServed
         after = access.head if opening.since is None else opening.since
-        if hello:
-            listener.push(stream.hello(access.epoch, channel.head, since=after))
+        if opening.hello is not None:
+            listener.push(opening.hello(access.epoch, channel.head, after))
         while (missed := channel.since(after)) != [] and listener.ended is None:
             page = missed or await self._load(access.workspace_id, after, channel.head)
             if not page or channel.ended:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.auth.deps import CredentialDep
 from app.core.routing import Route, SessionDep
 from app.core.schemas import problems
-from app.realtime import service
+from app.realtime import service, stream
 from app.realtime.deps import StreamAccess
 from app.realtime.errors import TooManyListeners
 from app.realtime.live import Live
@@ -41,7 +41,7 @@ def open_stream(
     services: Annotated[Names, Query(description="Comma-separated; left out: all")] = None,
     environments: Annotated[Names, Query(description="Comma-separated; left out: all")] = None,
     types: Annotated[
-        Names, Query(description="Of `configuration`, `key`, `environment`; left out: all")
+        Names, Query(description=f"Of {', '.join(service.TYPES)}; left out: all")
     ] = None,
     since: Annotated[
         str | None,
@@ -71,6 +71,8 @@ def open_stream(
         ),
         service.read_cursor(session, access=access, cursor=last_event_id or since),
         asked_at=request.scope["asked_at"],
+        hello=stream.hello,
+        write=stream.write,
     )
     access.count_read("stream", "*")
     return Response()

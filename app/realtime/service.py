@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -13,9 +13,10 @@ from app.configs.levels import Level, check_name, check_service
 from app.core import db
 from app.core.errors import Invalid
 from app.feed import crud as feed_crud
-from app.feed.commits import Commit, collect
+from app.feed.commits import FLAG, SEGMENT, Commit, collect
 from app.realtime import crud
 from app.realtime.errors import CursorGone, InvalidTicket
+from app.realtime.hub import Write
 from app.realtime.interests import Interest, without_global
 from app.workspaces.deps import Access
 from app.workspaces.errors import OutsideScope
@@ -24,14 +25,21 @@ from app.workspaces.scopes import covered
 TICKET_SECONDS = 30
 TICKET_BYTES = 24
 TOKEN, KEY = "jti:", "key:"
-TYPES = ("configuration", "key", "environment")
+TYPES = ("configuration", "key", "environment", FLAG, SEGMENT)
 """What changes by revisions."""
 MOST_NAMES = 1000
 
 
+Hello = Callable[[str, int, int], bytes]
+"""Writes the first frame: epoch, head, the revision where the stream begins."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A stream that may be opened, by whom, for what; `since`: None for from now on."""
+    """A stream that may be opened, by whom, for what; `since`: None for from now on.
+
+    `hello` and `write` write its frames.
+    """
 
     access: Access
     credential: Credential | None
@@ -39,6 +47,8 @@ class Opening:
     since: int | None
     asked_at: float
     """The `time.monotonic()` before the access was read."""
+    hello: Hello | None
+    write: Write
 
 
 def create_ticket(session: Session, *, access: Access, credential: Credential | None) -> str:
@@ -48,7 +58,7 @@ def create_ticket(session: Session, *, access: Access, credential: Credential | 
         session,
         digest=_digest(ticket),
         workspace_id=access.workspace_id,
-        credential=_text(credential),
+        credential=write_credential(credential),
         seconds=TICKET_SECONDS,
     )
     return ticket
@@ -59,20 +69,26 @@ def use_ticket(session: Session, *, ticket: str) -> tuple[Credential | None, str
     row = crud.take_ticket(session, digest=_digest(ticket))
     if row is None:
         raise InvalidTicket
-    kind, value = row.credential[: len(TOKEN)], row.credential[len(TOKEN) :]
-    if kind == KEY:
-        return KeyDigest(value), row.slug
-    return (Token(jti=value, user_id=0, expires_at=0) if value else None), row.slug
+    return read_credential(row.credential), row.slug
 
 
 def _digest(ticket: str) -> str:
     return hashlib.sha256(ticket.encode()).hexdigest()
 
 
-def _text(credential: Credential | None) -> str:
+def write_credential(credential: Credential | None) -> str:
+    """Return a text that stands for a credential and cannot be used in its place."""
     if isinstance(credential, KeyDigest):
         return KEY + credential.digest
     return TOKEN + (credential.jti if credential else "")
+
+
+def read_credential(text: str) -> Credential | None:
+    """Return the credential that `write_credential` wrote."""
+    kind, value = text[: len(TOKEN)], text[len(TOKEN) :]
+    if kind == KEY:
+        return KeyDigest(value)
+    return Token(jti=value, user_id=0, expires_at=0) if value else None
 
 
 def read_interest(

@@ -199,7 +199,15 @@ class Connection:
             ),
             self.request,
         )
-        opening = Opening(access, self.credential, interest, cursor, asked_at)
+        opening = Opening(
+            access,
+            self.credential,
+            interest,
+            cursor,
+            asked_at,
+            hello=None,
+            write=Subscription(said.get("id")),
+        )
         listener = self._listener(access, interest, said.get("id"))
         after = access.head if cursor is None else cursor
         await self.send({"op": "ok", "id": said.get("id"), "cursor": f"{access.epoch}-{after}"})
@@ -208,7 +216,7 @@ class Connection:
     async def _pass_on(self, opening: Opening, listener: Listener) -> None:
         """Send the frames of one subscription until it ends, and with it the connection."""
         self.live.enter(listener)
-        joining = asyncio.create_task(self.live.join(opening, listener, hello=False))
+        joining = asyncio.create_task(self.live.join(opening, listener))
         sent = metrics.frames_sent["websocket"]
         try:
             while listener.ended is None:

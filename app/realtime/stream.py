@@ -35,7 +35,7 @@ def write(epoch: str | None, commit: Commit, chosen: tuple[int, ...]) -> bytes:
     )
 
 
-def hello(epoch: str, head: int, *, since: int) -> bytes:
+def hello(epoch: str, head: int, since: int) -> bytes:
     """Return the first frame. Its id is where the stream begins, so that nothing can be missed."""
     data = orjson.dumps({"epoch": epoch, "revision": head})
     retry = random.randint(*RETRY_MS)  # noqa: S311  (spreads load)
@@ -53,8 +53,10 @@ def goodbye(reason: str) -> bytes:
     return b"retry: %d\nevent: end\ndata: %b\n\n" % (retry, orjson.dumps({"reason": reason}))
 
 
-async def run(receive: Receive, send: Send, listener: Listener, request_id: bytes) -> None:
-    """Send a listener's frames until it ends or the client is gone."""
+async def run(
+    receive: Receive, send: Send, listener: Listener, headers: list[tuple[bytes, bytes]]
+) -> None:
+    """Send a listener's frames, under some more headers, until it ends or the client is gone."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:  # uvicorn's: closing would wait for a reader that never reads
         listener.abort = transport.abort
@@ -66,7 +68,7 @@ async def run(receive: Receive, send: Send, listener: Listener, request_id: byte
             {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [*HEADERS, (b"x-request-id", request_id)],
+                "headers": [*HEADERS, *headers],
             }
         )
         while listener.ended is None:

@@ -16,6 +16,7 @@ from app.workspaces.deps import MIN_REVISION
 
 MAX_WAIT_SECONDS = 60.0
 ROOT, ITEMS, FETCH = b"/config/", b"/api/v1/config/", b"/api/v1/configs/fetch"
+FLAGS = b"/api/v1/feature-flags/snapshot"
 
 
 class Form(StrEnum):
@@ -25,6 +26,11 @@ class Form(StrEnum):
     EFFECTIVE = "effective"
     FETCH = "fetch"
     ITEM = "item"
+    FLAGS = "flags"
+    EVALUATE = "evaluate"
+    BATCH = "batch"
+    OFREP = "ofrep"
+    OFREP_BULK = "ofrep_bulk"
 
 
 TEMPLATES = {
@@ -32,7 +38,13 @@ TEMPLATES = {
     Form.EFFECTIVE: "/config/{service_name}",
     Form.FETCH: "/api/v1/configs/fetch",
     Form.ITEM: "/api/v1/config/{key}",
+    Form.FLAGS: "/api/v1/feature-flags/snapshot",
+    Form.EVALUATE: "/api/v1/feature-flags/evaluate",
+    Form.BATCH: "/api/v1/feature-flags/evaluate/batch",
+    Form.OFREP: "/ofrep/v1/evaluate/flags/{key}",
+    Form.OFREP_BULK: "/ofrep/v1/evaluate/flags",
 }
+GETS = frozenset({Form.STORED, Form.EFFECTIVE, Form.ITEM, Form.FLAGS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +88,18 @@ def read(scope: Scope, body: bytes) -> Call | None:
 
 
 def _read(raw_path: bytes, path: str, query: dict[str, str], body: bytes) -> Call | None:
-    least = _least(query.pop("min_revision", None))
+    least = least_of(query.pop("min_revision", None))
     workspace = query.pop("workspace", None)
     if raw_path == FETCH:
         return None if query else _fetch(body, workspace, least)
     environment = query.pop("environment", None)
     if environment is not None:
         check_name(environment)
+    if raw_path == FLAGS:
+        is_whole = environment is not None and not query
+        return (
+            Call(Form.FLAGS, Level(None, environment), workspace, least=least) if is_whole else None
+        )
     if raw_path.startswith(ITEMS):
         return _item(path[len(ITEMS) :], query, environment, workspace, least)
     name = path[len(ROOT) :]
@@ -123,7 +140,8 @@ def _fetch(body: bytes, workspace: str | None, least: tuple[str, int] | None) ->
     )
 
 
-def _least(text: str | None) -> tuple[str, int] | None:
+def least_of(text: str | None) -> tuple[str, int] | None:
+    """Return the epoch (may be empty) and revision of `min_revision`; raise ValueError."""
     if text is None:
         return None
     if not MIN_REVISION.fullmatch(text):

@@ -1,12 +1,17 @@
 """SQL of snapshots: what stands at the levels that reach a service, and how new that is."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from app.configs import crud as configs_crud
 from app.core.db import AnyRow
+from app.feature_flags import rulesets
+from app.feature_flags.rulesets import Ruleset
+from app.workspaces import crud as workspaces_crud
 
 # One join for all levels: planning it takes longer than running it.
 _LOAD = """
@@ -43,6 +48,30 @@ def _load(*, service: bool, environment: bool) -> TextClause:
             of_environment=_OF_ENVIRONMENT if environment else "c.environment_id IS NULL",
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRules:
+    """The rules of an environment, None: there is no such; as of `head`, or later up to `after`."""
+
+    head: int
+    after: int
+    ruleset: Ruleset | None
+
+
+def load_rules(
+    session: Session, *, workspace_id: int, environment: str, before: Ruleset | None
+) -> LoadedRules:
+    """Load the rules of an environment; what is as it was `before` is taken from there."""
+    head = workspaces_crud.get_head(session, workspace_id=workspace_id)
+    ruleset, rows = rulesets.load(
+        session, workspace_id=workspace_id, environment=environment, before=before
+    )
+    is_known = bool(rows) or configs_crud.environment_exists(
+        session, workspace_id=workspace_id, name=environment
+    )
+    after = workspaces_crud.get_head(session, workspace_id=workspace_id)
+    return LoadedRules(head, after, ruleset if is_known else None)
 
 
 def load_levels(

@@ -15,16 +15,37 @@ from app.core.errors import AppError, Unavailable
 from app.core.http import decorate
 from app.core.problems import problem_of
 from app.core.settings import get_settings
-from app.serving import polling
-from app.serving.calls import FETCH, ITEMS, ROOT, TEMPLATES, Call, Form, preferred_wait, read
-from app.serving.service import Found, Grant, NotServed, Serving, count_reads
-from app.serving.snapshots import Answer
+from app.feature_flags.evaluating import require_environment
+from app.serving import evaluations, polling
+from app.serving.calls import (
+    FETCH,
+    FLAGS,
+    GETS,
+    ITEMS,
+    ROOT,
+    TEMPLATES,
+    Call,
+    Form,
+    preferred_wait,
+    read,
+)
+from app.serving.service import Found, Grant, NotServed, Serving, Who, count_reads
+from app.serving.snapshots import Answer, Rules, Snapshot
 from app.serving.spaces import Space
 from app.workspaces.deps import MIN_REVISION_WAIT
 from app.workspaces.errors import RevisionNotReached
 from app.workspaces.permissions import Permission
 
-PLACES = (ROOT, ITEMS, FETCH)
+PLACES = (ROOT, ITEMS, FETCH, FLAGS, *evaluations.PLACES)
+POSTS = (FETCH, *evaluations.PLACES)
+FORMS = {
+    FETCH: Form.FETCH,
+    FLAGS: Form.FLAGS,
+    evaluations.EVALUATE: Form.EVALUATE,
+    evaluations.BATCH: Form.BATCH,
+    evaluations.BULK: Form.OFREP_BULK,
+}
+TRIES = 5
 MAX_BODY_BYTES = 64 * 1024
 MEMO_BYTES = 1024
 MOST_CALLS = 4096
@@ -35,19 +56,20 @@ Memo = tuple[bytes, bytes, bytes]
 """What a request asks for as it came in: path, query, body."""
 
 _COUNTS = {
-    (form, status): metrics.hot("POST" if form is Form.FETCH else "GET", TEMPLATES[form], status)
+    (form, status): metrics.hot("GET" if form in GETS else "POST", TEMPLATES[form], status)
     for form in Form
-    for status in (200, 304)
+    for status in (200, 304, 400, 404)
 }
 
 
 class Shown:
     """What a request shows in its headers."""
 
-    __slots__ = ("authorization", "etag", "is_odd", "key", "prefer", "request_id")
+    __slots__ = ("_digest", "authorization", "etag", "is_odd", "key", "prefer", "request_id")
 
     def __init__(self, headers: list[tuple[bytes, bytes]], *, cors: bool) -> None:
         self.authorization = self.key = self.etag = self.prefer = self.request_id = b""
+        self._digest: bytes | None = None
         self.is_odd = False
         for name, value in headers:
             if name == b"authorization":
@@ -68,7 +90,9 @@ class Shown:
 
     def digest(self) -> bytes:
         """Return what stands for the credential in memory."""
-        return sha256(self.authorization + b"\n" + self.key).digest()
+        if self._digest is None:
+            self._digest = sha256(self.authorization + b"\n" + self.key).digest()
+        return self._digest
 
     def credential(self) -> Credential | None:
         """Return the credential; raise InvalidToken."""
@@ -96,11 +120,12 @@ class Dispatcher:
         if scope["method"] == "GET":
             if not await self._try(scope, send, b""):
                 await self.app(scope, receive, send)
-        elif path == FETCH and scope["method"] == "POST" and _is_json(scope):
+        elif scope["method"] == "POST" and path.startswith(POSTS) and _is_json(scope):
             messages = await _listen(receive)
             body = b"".join([message.get("body", b"") for message in messages])
             whole = messages[-1]["type"] == "http.request" and not messages[-1].get("more_body")
-            if not (whole and await self._try(scope, send, body)):
+            fits = whole and len(body) <= MAX_BODY_BYTES
+            if not (fits and await self._try(scope, send, body)):
                 await self.app(scope, _again(messages, receive), send)
         else:
             await self.app(scope, receive, send)
@@ -126,12 +151,14 @@ class Dispatcher:
                 if not hit.count:
                     self.serving.touched.append(hit)
                 hit.count += 1
-                await self._send(send, shown, grant.space, hit.call, hit.answer, began)
+                await self._send(send, shown, grant.space, hit.call.form, hit.answer, began)
                 return True
         if shown.is_odd:
             return False
         refusal: AppError | None = None
         try:
+            if scope["raw_path"].startswith(evaluations.PLACES):
+                return await self._evaluate(scope, send, shown, body, began)
             return await self._answer(scope, send, shown, memo, began)
         except Unavailable as error:
             refusal = error
@@ -163,16 +190,92 @@ class Dispatcher:
                 seconds=wait,
             )
         snapshot, space, access = found.snapshot, found.space, found.access
-        if call.form is not Form.STORED and snapshot.reveals(access):
+        answer: Answer | None
+        if isinstance(snapshot, Rules):
+            answer = await self.serving.flags(snapshot, access, space, request)
+        elif call.form is not Form.STORED and snapshot.reveals(access):
             return False
-        answer = await self.serving.answer(space, snapshot, call, access, request)
+        else:
+            answer = await self.serving.answer(space, snapshot, call, access, request)
         if answer is None or space.channel.ended:
             return False
         if found.grant and not access.scopes.addresses and not call.wait and _is_short(memo):
             self.serving.remember(found.grant, memo, call, snapshot, answer)
         count_reads(access, call)
-        await self._send(send, shown, space, call, answer, began, request.request_id, found.stale)
+        await self._send(
+            send, shown, space, call.form, answer, began, request.request_id, found.stale
+        )
         return True
+
+    async def _evaluate(
+        self, scope: Scope, send: Send, shown: Shown, body: bytes, began: float
+    ) -> bool:
+        """Answer a request to evaluate flags; say whether it was."""
+        asked = evaluations.read(scope, body)
+        if asked is None:
+            return False
+        request = self._request(scope, shown)
+        who = await self._who(shown, asked.workspace, asked.least, request)
+        access, space = who.access, who.space
+        environment = evaluations.environment_of(asked, access)
+        config: Answer | None = None
+        for _ in range(TRIES):
+            rules = await self.serving.rules(space, environment, request)
+            if asked.config is not None:
+                config = await self._config(asked.config, who, request)
+            if rules is None or rules.is_live:
+                break
+        if rules is None or not rules.is_live or space.channel.ended:
+            return False
+        rules.is_used = True
+        stream = evaluations.stream_of(asked, environment, access, who.credential)
+        if tag := evaluations.known(asked, rules.ruleset, access, stream=stream, etag=shown.etag):
+            answer = Answer(b"", tag)
+        else:
+            answer = await self._evaluated(asked, rules, who, request, config, stream)
+        self.serving.count(who, "feature_flag", evaluations.resource(asked, environment))
+        await self._send(
+            send, shown, space, asked.form, answer, began, request.request_id, who.stale
+        )
+        return True
+
+    async def _evaluated(
+        self,
+        asked: evaluations.Asked,
+        rules: Rules,
+        who: Who,
+        request: context.RequestContext,
+        config: Answer | None,
+        stream: str,
+    ) -> Answer:
+        head = who.space.channel.head
+
+        def work() -> Answer:
+            return evaluations.answer(
+                asked,
+                rules.ruleset,
+                who.access,
+                head=head,
+                config=config.body if config else None,
+                stream=stream,
+            )
+
+        if asked.is_of_many and len(rules.ruleset.flags) > evaluations.MANY:
+            return await self.serving.read(work, request)
+        return work()
+
+    async def _config(self, call: Call, who: Who, request: context.RequestContext) -> Answer:
+        """Return the config that is wanted beside flags; raise NotServed."""
+        if not who.access.allows(Permission.READ, call.level):
+            raise NotServed
+        snapshot = await self.serving.snapshot(who.space, call.level, request)
+        if snapshot is None or snapshot.reveals(who.access):
+            raise NotServed
+        answer = await self.serving.answer(who.space, snapshot, call, who.access, request)
+        if answer is None or not snapshot.is_live:
+            raise NotServed
+        count_reads(who.access, call)
+        return answer
 
     def _call(self, scope: Scope, memo: Memo) -> Call | None:
         call = self._calls.get(memo)
@@ -187,35 +290,61 @@ class Dispatcher:
 
     async def _find(self, shown: Shown, call: Call, request: context.RequestContext) -> Found:
         """Return who asks, and the snapshot that is asked for; raise NotServed."""
-        credential = shown.credential()
-        grant: Grant | None = None
-        stale: float | None = None
-        if credential is None or isinstance(credential, KeyDigest):
-            grant = await self._grant(shown.digest(), credential, call, request)
-            stale = await self.serving.feed.freshen(grant.space.channel)
-            if not self.serving.is_good(grant):
-                grant = await self._grant(shown.digest(), credential, call, request)
-            access, space = grant.access, grant.space
+        who = await self._who(shown, call.workspace, call.least, request)
+        snapshot: Snapshot | Rules | None
+        if call.form is Form.FLAGS:
+            environment = call.level.environment or ""
+            require_environment(who.access, environment)
+            snapshot = await self.serving.rules(who.space, environment, request)
         else:
-            access, space = await self.serving.access(credential, call.workspace, request)
-        if not access.allows(Permission.READ, call.level):
-            raise NotServed
-        if call.least is not None:
-            await self._reach(space, call.least)
-        snapshot = await self.serving.snapshot(space, call.level, request)
+            if not who.access.allows(Permission.READ, call.level):
+                raise NotServed
+            snapshot = await self.serving.snapshot(who.space, call.level, request)
         if snapshot is None:
             raise NotServed
-        return Found(access, space, snapshot, grant, stale)
+        return Found(who.access, who.space, who.credential, who.grant, who.stale, snapshot)
+
+    async def _who(
+        self,
+        shown: Shown,
+        workspace: str | None,
+        least: tuple[str, int] | None,
+        request: context.RequestContext,
+    ) -> Who:
+        """Return who asks, once the workspace has the revision that is wanted; raise NotServed."""
+        grant = self.serving.grants.get(shown.digest())
+        if grant is not None and workspace is None and least is None and self._is_fresh(grant):
+            grant.is_used = True
+            return Who(grant.access, grant.space, grant.credential, grant, None)
+        credential = shown.credential()
+        stale: float | None = None
+        if credential is None or isinstance(credential, KeyDigest):
+            grant = await self._grant(shown.digest(), credential, workspace, request)
+            stale = await self.serving.feed.freshen(grant.space.channel)
+            if not self.serving.is_good(grant):
+                grant = await self._grant(shown.digest(), credential, workspace, request)
+            access, space = grant.access, grant.space
+        else:
+            grant = None
+            access, space = await self.serving.access(credential, workspace, request)
+        if least is not None:
+            await self._reach(space, least)
+        return Who(access, space, credential, grant, stale)
+
+    def _is_fresh(self, grant: Grant) -> bool:
+        """Say whether a grant can be used without a further look."""
+        is_fresh = time.monotonic() < grant.space.channel.fresh_until
+        return is_fresh and not grant.access.scopes.addresses and self.serving.is_good(grant)
 
     async def _grant(
         self,
         digest: bytes,
         credential: Credential | None,
-        call: Call,
+        workspace: str | None,
         request: context.RequestContext,
     ) -> Grant:
         grant = await self.serving.grant(digest, credential, request)
-        if call.workspace not in {None, grant.access.slug}:
+        if workspace not in {None, grant.access.slug}:
             raise NotServed
         if not grant.access.scopes.admits(request.address):
             raise NotServed
@@ -264,7 +393,7 @@ class Dispatcher:
         send: Send,
         shown: Shown,
         space: Space,
-        call: Call,
+        form: Form,
         answer: Answer,
         began: float,
         request_id: str | None = None,
@@ -274,13 +403,14 @@ class Dispatcher:
         etag = shown.etag
         unchanged = (
             etag != b""
-            and call.form is not Form.FETCH
+            and answer.etag != b""
+            and form is not Form.FETCH
             and (
                 etag == answer.etag
                 or is_known(tags(etag.decode("latin-1")) or (), answer.etag.decode())
             )
         )
-        status = 304 if unchanged else 200
+        status = 304 if unchanged else answer.status
         headers = [
             *(answer.unchanged if unchanged else answer.headers),
             (b"x-configsync-revision", space.revision_header(self.serving.feed.epoch)),
@@ -291,7 +421,7 @@ class Dispatcher:
             headers += [(b"x-configsync-stale", str(int(stale) + 1).encode()), WARNING]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if unchanged else answer.body})
-        counts = _COUNTS[call.form, status]
+        counts = _COUNTS[form, status]
         seconds = time.monotonic() - began
         counts.count += 1
         counts.seconds += seconds
@@ -300,6 +430,8 @@ class Dispatcher:
 
 def _knows(found: Found, call: Call, shown: bytes) -> bool:
     """Say whether a caller who waits has the config that it would get."""
+    if isinstance(found.snapshot, Rules):
+        return False
     seen = found.snapshot.seen_by(found.access)
     if call.form is Form.FETCH:
         return seen.version == call.version
@@ -312,8 +444,10 @@ def _is_short(memo: Memo) -> bool:
 
 def _form(scope: Scope) -> Form:
     """Return the form of a hot route by its path."""
-    if scope["raw_path"] == FETCH:
-        return Form.FETCH
+    if scope["raw_path"] in FORMS:
+        return FORMS[scope["raw_path"]]
+    if scope["raw_path"].startswith(evaluations.SINGLE):
+        return Form.OFREP
     if scope["raw_path"].startswith(ITEMS):
         return Form.ITEM
     return Form.STORED if scope["path"] == TEMPLATES[Form.STORED] else Form.EFFECTIVE

@@ -14,12 +14,14 @@ from app.core import context, db, garbage, metrics
 from app.core.db import AnyRow
 from app.core.errors import Busy
 from app.core.settings import get_settings
+from app.feature_flags import snapshots
+from app.feature_flags.rulesets import Ruleset
 from app.feed.service import Feed
 from app.outbox.recorder import recorder
 from app.serving import answers, crud
 from app.serving.calls import Call, Form
 from app.serving.sharing import shared
-from app.serving.snapshots import Answer, Snapshot
+from app.serving.snapshots import Answer, Kept, Rules, Snapshot
 from app.serving.spaces import Space
 from app.workspaces.deps import Access, open_access
 
@@ -30,6 +32,8 @@ REACH_SECONDS = 2.0
 MOST_WAITING = 1000
 MOST_GRANTS = 20_000
 MOST_HITS = 100_000
+MOST_READS = 1000
+"""Things that one caller reads between two flushes and that are added up."""
 LARGE_BYTES = 64 * 1024
 """Merging more than this is done beside the event loop."""
 NAME_BYTES = 100
@@ -48,7 +52,7 @@ class Hit:
 
     __slots__ = ("answer", "call", "count", "grant", "snapshot")
 
-    def __init__(self, call: Call, grant: "Grant", snapshot: Snapshot, answer: Answer) -> None:
+    def __init__(self, call: Call, grant: "Grant", snapshot: Kept, answer: Answer) -> None:
         self.call = call
         self.grant = grant
         self.snapshot = snapshot
@@ -59,11 +63,15 @@ class Hit:
 class Grant:
     """What a credential is worth, until then: `until` on the monotonic clock, and these rights."""
 
-    __slots__ = ("access", "hits", "is_used", "rights", "space", "until")
+    __slots__ = ("access", "credential", "hits", "is_used", "reads", "rights", "space", "until")
 
-    def __init__(self, access: Access, space: Space, *, until: float) -> None:
+    def __init__(
+        self, access: Access, space: Space, credential: Credential | None, *, until: float
+    ) -> None:
         self.access = access
         self.space = space
+        self.credential = credential
+        self.reads: dict[tuple[str, str], int] = {}
         self.rights = access.rights
         self.until = until
         self.is_used = True
@@ -71,14 +79,21 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Who asks and what for. `grant` None: a person; `stale`: seconds, None: fresh."""
+class Who:
+    """Who asks. `grant` None: a person; `stale`: seconds, None: fresh."""
 
     access: Access
     space: Space
-    snapshot: Snapshot
+    credential: Credential | None
     grant: Grant | None
     stale: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Who):
+    """Who asks and what for."""
+
+    snapshot: Snapshot | Rules
 
 
 class Serving:
@@ -88,6 +103,7 @@ class Serving:
         self.feed = feed
         self.grants: dict[bytes, Grant] = {}
         self.touched: list[Hit] = []
+        self.read_by: list[Grant] = []
         self._spaces: dict[int, Space] = {}
         self._asking: dict[bytes, asyncio.Future[None]] = {}
         self.is_closing = False
@@ -130,7 +146,26 @@ class Serving:
                 garbage.collect_at_rest()
             seen = reads
 
+    def count(self, who: Who, resource_type: str, resource: str) -> None:
+        """Count a read for the audit, off the request's path."""
+        grant = who.grant
+        if grant is None or len(grant.reads) >= MOST_READS:
+            count_read(who.access, resource_type, resource)
+            return
+        if not grant.reads:
+            self.read_by.append(grant)
+        key = (resource_type, resource)
+        grant.reads[key] = grant.reads.get(key, 0) + 1
+
+    def _tell_reads(self) -> None:
+        grants, self.read_by = self.read_by, []
+        for grant in grants:
+            reads, grant.reads = grant.reads, {}
+            for (resource_type, resource), count in reads.items():
+                count_read(grant.access, resource_type, resource, count)
+
     async def _flush_by_and_by(self) -> None:
+        self._tell_reads()
         touched, self.touched = self.touched, []
         for begin in range(0, len(touched), SLICE):
             _count(touched[begin : begin + SLICE])
@@ -138,6 +173,7 @@ class Serving:
 
     def flush(self) -> None:
         """Tell the audit of the reads since the last time."""
+        self._tell_reads()
         touched, self.touched = self.touched, []
         _count(touched)
 
@@ -242,7 +278,7 @@ class Serving:
                 access, space = await self.access(credential, None, request)
         finally:
             del self._asking[digest]
-        grant = self.grants[digest] = Grant(access, space, until=access.until(began))
+        grant = self.grants[digest] = Grant(access, space, credential, until=access.until(began))
         return grant
 
     def is_good(self, grant: Grant) -> bool:
@@ -281,6 +317,44 @@ class Serving:
             found = await space.snapshot(level, load)
         return found
 
+    async def rules(
+        self, space: Space, environment: str, request: context.RequestContext
+    ) -> Rules | None:
+        """Return the rules of an environment, None when there is none."""
+
+        async def load(before: Ruleset | None) -> tuple[int, Ruleset | None]:
+            workspace_id = space.channel.workspace_id
+            metrics.snapshot_reads["load"].count += 1
+            found = await self.read(
+                lambda: db.read(
+                    lambda session: crud.load_rules(
+                        session, workspace_id=workspace_id, environment=environment, before=before
+                    )
+                ),
+                request,
+            )
+            await self.feed.reach(space.channel, found.after, seconds=REACH_SECONDS)
+            return found.head, found.ruleset
+
+        rules = space.rules.get(environment)
+        if rules is None:
+            metrics.snapshot_reads["rebuild"].count += 1
+            rules = await space.rules_of(environment, load)
+        return rules
+
+    async def flags(
+        self, rules: Rules, access: Access, space: Space, request: context.RequestContext
+    ) -> Answer:
+        """Return what a client of this access evaluates itself."""
+        form = (Form.FLAGS, access.scopes.flags, access.scopes.environments)
+        answer = rules.answers.get(form)
+        if answer is None:
+            body, etag = await self.read(lambda: snapshots.snapshot(rules.ruleset, access), request)
+            answer = Answer(body, etag)
+            if rules.is_live:
+                space.bytes += rules.add(form, answer)
+        return answer
+
     async def answer(
         self,
         space: Space,
@@ -310,7 +384,7 @@ class Serving:
         return answers.render(snapshot, call, slug=space.slug, owner_id=space.owner_id)
 
     def remember(
-        self, grant: Grant, request: object, call: Call, snapshot: Snapshot, answer: Answer
+        self, grant: Grant, request: object, call: Call, snapshot: Kept, answer: Answer
     ) -> None:
         """Keep what a request asked for and got."""
         self._hits += 1
@@ -329,14 +403,21 @@ def _count(hits: Sequence[Hit]) -> None:
 
 def count_reads(access: Access, call: Call, count: int = 1) -> None:
     """Tell the audit of reads by one caller of one thing."""
-    resource = str(call.level)
-    if call.form is Form.ITEM:
-        resource = f"{resource} {call.key}"
+    if call.form is Form.FLAGS:
+        count_read(access, "feature_flag", f"*@{call.level.environment}", count)
+    elif call.form is Form.ITEM:
+        count_read(access, "key", f"{call.level} {call.key}", count)
+    else:
+        count_read(access, "configuration", str(call.level), count)
+
+
+def count_read(access: Access, resource_type: str, resource: str, count: int = 1) -> None:
+    """Tell the audit of reads, and of the use of a key."""
     recorder.count_read(
         workspace_id=access.workspace_id,
         actor_id=access.caller.user_id,
         actor_name=access.caller.username,
-        resource_type="key" if call.form is Form.ITEM else "configuration",
+        resource_type=resource_type,
         resource=resource,
         count=count,
     )

@@ -10,11 +10,14 @@ from app.configs.levels import Level
 from app.core import waiting
 from app.core.answers import JSON
 from app.effective.service import Effective, Part
+from app.feature_flags.rulesets import Ruleset
 from app.secrets.service import shows_secrets
 from app.workspaces.deps import Access
 
 OVERHEAD_BYTES = 2000
 """About what the objects around the bytes of a snapshot or document take."""
+COMPILED = 12
+"""About how many times the text of a definition it takes, parsed and compiled."""
 
 
 ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
@@ -45,17 +48,18 @@ class Document:
 
 
 class Answer:
-    """The body of a 200 with its tag, and the headers that never differ."""
+    """The body of an answer with its tag, if it has one, and the headers that never differ."""
 
-    __slots__ = ("body", "etag", "headers")
+    __slots__ = ("body", "etag", "headers", "status")
 
-    def __init__(self, body: bytes, etag: str) -> None:
+    def __init__(self, body: bytes, etag: str = "", *, status: int = 200) -> None:
         self.body = body
         self.etag = etag.encode()
+        self.status = status
         self.headers = (  # a tuple, which the garbage collector soon leaves alone
             (b"content-type", JSON.encode()),
             (b"content-length", str(len(body)).encode()),
-            (b"etag", self.etag),
+            *(((b"etag", self.etag),) if etag else ()),
             *ALWAYS,
         )
 
@@ -65,58 +69,20 @@ class Answer:
         return self.headers[2:]
 
 
-class Snapshot:
-    """The config of a service as of now: the documents that reach it, merged when asked for.
+class Kept:
+    """What is kept, with the answers made of it, until a commit touches it: `is_live` till then."""
 
-    `is_live` until one of them changes.
-    """
+    __slots__ = ("_waiting", "answers", "is_live", "is_used", "size")
 
-    __slots__ = (
-        "_revealed",
-        "_waiting",
-        "answers",
-        "candidates",
-        "document",
-        "effective",
-        "is_live",
-        "is_protected",
-        "is_used",
-        "level",
-        "size",
-    )
-
-    def __init__(
-        self, level: Level, documents: Sequence[Document], *, is_protected: bool | None
-    ) -> None:
-        self.level = level
-        self.document = next((one for one in documents if one.part.level == level), None)
-        self.effective = Effective(level, [one.part for one in documents])
-        self._revealed: Effective | None = None
-        self.is_protected = is_protected
+    def __init__(self, size: int) -> None:
         self.is_live = True
         self.is_used = True
-        self.candidates: tuple[Candidate, ...] = ()
         self.answers: dict[object, Answer] = {}
-        self.size = OVERHEAD_BYTES
+        self.size = size
         self._waiting: set[Future[None]] | None = None
 
-    def reveals(self, access: Access) -> bool:
-        """Say whether a caller gets plain secrets here."""
-        return self.effective.has_secrets and shows_secrets(
-            access, self.level, is_protected=lambda: self.is_protected is not False
-        )
-
-    def seen_by(self, access: Access) -> Effective:
-        """Return the config whose version and tag are those for a caller."""
-        if not self.reveals(access):
-            return self.effective
-        if self._revealed is None:
-            self._revealed = Effective(self.level, self.effective.parts)
-            self._revealed.reveals = True
-        return self._revealed
-
     def changed(self, future: Future[None]) -> None:
-        """Have a future done when the snapshot is not live any more."""
+        """Have a future done when this is not live any more."""
         if self._waiting is None:
             self._waiting = set()
         self._waiting.add(future)
@@ -139,3 +105,45 @@ class Snapshot:
         size = len(answer.body) + OVERHEAD_BYTES + more
         self.size += size
         return size
+
+
+class Rules(Kept):
+    """The flags of an environment as of now, compiled."""
+
+    __slots__ = ("ruleset",)
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        super().__init__(OVERHEAD_BYTES + ruleset.size * COMPILED)
+        self.ruleset = ruleset
+
+
+class Snapshot(Kept):
+    """The config of a service as of now: the documents that reach it, merged when asked for."""
+
+    __slots__ = ("_revealed", "candidates", "document", "effective", "is_protected", "level")
+
+    def __init__(
+        self, level: Level, documents: Sequence[Document], *, is_protected: bool | None
+    ) -> None:
+        super().__init__(OVERHEAD_BYTES)
+        self.level = level
+        self.document = next((one for one in documents if one.part.level == level), None)
+        self.effective = Effective(level, [one.part for one in documents])
+        self._revealed: Effective | None = None
+        self.is_protected = is_protected
+        self.candidates: tuple[Candidate, ...] = ()
+
+    def reveals(self, access: Access) -> bool:
+        """Say whether a caller gets plain secrets here."""
+        return self.effective.has_secrets and shows_secrets(
+            access, self.level, is_protected=lambda: self.is_protected is not False
+        )
+
+    def seen_by(self, access: Access) -> Effective:
+        """Return the config whose version and tag are those for a caller."""
+        if not self.reveals(access):
+            return self.effective
+        if self._revealed is None:
+            self._revealed = Effective(self.level, self.effective.parts)
+            self._revealed.reveals = True
+        return self._revealed

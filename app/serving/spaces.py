@@ -2,22 +2,27 @@
 
 from asyncio import Future, shield
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from app.configs.levels import Level
 from app.core.db import AnyRow
 from app.effective.service import Part
+from app.feature_flags.rulesets import Ruleset
 from app.feed.channel import Channel
-from app.feed.commits import Change, Commit
+from app.feed.commits import FLAG, SEGMENT, Change, Commit
 from app.serving.sharing import shared
-from app.serving.snapshots import Document, Snapshot
+from app.serving.snapshots import Document, Rules, Snapshot
 
 ENVIRONMENT = "environment"
+OF_FLAGS = frozenset({FLAG, SEGMENT})
 TRIES = 5
 ABSENT_BYTES = 500
 """About what it takes to know that a level has no document."""
 
 Load = Callable[[], Awaitable[tuple[AnyRow, Sequence[AnyRow]]]]
+LoadRules = Callable[[Ruleset | None], Awaitable[tuple[int, Ruleset | None]]]
+"""Takes the rules as they were; returns the revision as of which they are now, None: unknown."""
 
 
 class Space:
@@ -33,10 +38,12 @@ class Space:
         self.owner_id = owner_id
         self.documents: dict[Level, Document | None] = {}
         self.snapshots: dict[Level, Snapshot] = {}
+        self.rules: dict[str, Rules] = {}
+        self._rules_before: dict[str, Ruleset] = {}
         self.bytes = 0
         self._protected: dict[str, bool | None] = {}
         self._levels: dict[str | None, set[Level]] = {}
-        self._loads: dict[tuple[Level, ...], Future[None]] = {}
+        self._loads: dict[tuple[Level, ...] | str, Future[None]] = {}
         self._cleared = 0
         self._named: tuple[int, bytes] = (-1, b"")
         channel.followers.append(self)
@@ -56,6 +63,8 @@ class Space:
             for change in commit.changes:
                 if change.resource_type == ENVIRONMENT:
                     self.clear()
+                elif change.resource_type in OF_FLAGS:
+                    self._forget_rules(change.level.environment)
                 else:
                     self._forget(change.level)
 
@@ -69,8 +78,10 @@ class Space:
 
     def clear(self) -> None:
         """Forget all documents and snapshots."""
-        for snapshot in self.snapshots.values():
-            snapshot.end()
+        for kept in (*self.snapshots.values(), *self.rules.values()):
+            kept.end()
+        self.rules.clear()
+        self._rules_before.clear()
         self.documents.clear()
         self.snapshots.clear()
         self._protected.clear()
@@ -82,8 +93,13 @@ class Space:
         """Forget the snapshots that nobody asked for since the last time, and their documents."""
         for level in [level for level, one in self.snapshots.items() if not one.is_used]:
             self._drop(level)
-        for snapshot in self.snapshots.values():
-            snapshot.is_used = False
+        for name in [name for name, one in self.rules.items() if not one.is_used]:
+            self._drop_rules(name)
+        self._rules_before = {
+            name: one for name, one in self._rules_before.items() if name in self.rules
+        }
+        for kept in (*self.snapshots.values(), *self.rules.values()):
+            kept.is_used = False
         needed = {wider for level in self.snapshots for wider in level.wider()}
         for level in self.documents.keys() - needed:
             self._take(level)
@@ -96,6 +112,22 @@ class Space:
             if self.bytes <= size:
                 return
             self._drop(level)
+        for name in [*self.rules]:
+            if self.bytes <= size:
+                return
+            self._drop_rules(name)
+            self._rules_before.pop(name, None)
+
+    def _forget_rules(self, environment: str | None) -> None:
+        for name in [environment] if environment is not None else [*self.rules]:
+            if name in self.rules:
+                self._rules_before[name] = self.rules[name].ruleset
+                self._drop_rules(name)
+
+    def _drop_rules(self, name: str) -> None:
+        rules = self.rules.pop(name)
+        self.bytes -= rules.size
+        rules.end()
 
     def _drop(self, level: Level) -> None:
         self._end(level)
@@ -140,7 +172,19 @@ class Space:
             name = level.environment
             if not missing and (name is None or name in self._protected):
                 return self._build(level)
-            await self._once(level, missing or (level,), load)
+            places = missing or (level,)
+            await self._once(places, partial(self._load, level, places, load))
+        raise TimeoutError
+
+    async def rules_of(self, environment: str, load: LoadRules) -> Rules | None:
+        """Return the rules of an environment, None when there is none; as `snapshot`."""
+        for _ in range(TRIES):
+            rules = self.rules.get(environment)
+            if rules is not None:
+                return rules
+            is_known = await self._once(environment, partial(self._load_rules, environment, load))
+            if is_known is False:
+                return None
         raise TimeoutError
 
     def _build(self, level: Level) -> Snapshot | None:
@@ -165,26 +209,55 @@ class Space:
         if self._protected.get(level.environment or "") is None:
             self._protected.pop(level.environment or "", None)
 
-    async def _once(self, level: Level, missing: tuple[Level, ...], load: Load) -> None:
-        running = self._loads.get(missing)
+    async def _once(
+        self, what: tuple[Level, ...] | str, load: Callable[[], Awaitable[bool]]
+    ) -> bool | None:
+        """Load something unless somebody else does; return what that says, or None."""
+        running = self._loads.get(what)
         if running is not None:
             await shield(running)
-            return
-        future = self._loads[missing] = Future()
+            return None
+        future = self._loads[what] = Future()
         try:
             with shared(future):
-                await self._load(level, missing, load)
+                return await load()
         finally:
-            del self._loads[missing]
+            del self._loads[what]
 
-    async def _load(self, level: Level, missing: tuple[Level, ...], load: Load) -> None:
+    async def _load_rules(self, environment: str, load: LoadRules) -> bool:
+        """Take rules, unless something came between; say whether there is such an environment."""
+        cleared = self._cleared
+        head, ruleset = await load(self._rules_before.get(environment))
+        if ruleset is None:
+            return False
+        changes = self._since(head, cleared)
+        if changes is None or any(
+            change.resource_type == ENVIRONMENT
+            or (
+                change.resource_type in OF_FLAGS and change.level.environment in {None, environment}
+            )
+            for change in changes
+        ):
+            return True
+        rules = self.rules[environment] = Rules(ruleset)
+        self._rules_before.pop(environment, None)
+        self.bytes += rules.size
+        return True
+
+    def _since(self, head: int, cleared: int) -> list[Change] | None:
+        """Return what was changed since something was loaded, None: anything may have been."""
+        newer = self.channel.since(head)
+        if self.channel.ended or newer is None or cleared != self._cleared:
+            return None
+        return [change for commit in newer for change in commit.changes]
+
+    async def _load(self, level: Level, missing: tuple[Level, ...], load: Load) -> bool:
+        """Take documents, unless something came between."""
         cleared = self._cleared
         head, rows = await load()
-        newer = self.channel.since(head.head)
-        if self.channel.ended or newer is None or cleared != self._cleared:
-            return
-        if any(_touches(change, missing) for commit in newer for change in commit.changes):
-            return
+        changes = self._since(head.head, cleared)
+        if changes is None or any(_touches(change, missing) for change in changes):
+            return True
         if level.environment is not None:
             self._protected[level.environment] = head.protected
         found = {document.part.level: document for document in (_document(level, r) for r in rows)}
@@ -192,6 +265,7 @@ class Space:
             if one not in self.documents:
                 document = self.documents[one] = found.get(one)
                 self.bytes += _size(document)
+        return True
 
 
 def _size(document: Document | None) -> int:
@@ -199,6 +273,8 @@ def _size(document: Document | None) -> int:
 
 
 def _touches(change: Change, levels: Sequence[Level]) -> bool:
+    if change.resource_type in OF_FLAGS:
+        return False
     return change.resource_type == ENVIRONMENT or change.level in levels
 
 

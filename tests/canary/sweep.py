@@ -140,7 +140,7 @@ class Sweep:
             caller = next(one for one in CALLERS if one.name == who)
             self.ear.may = (line.method, line.path) in SHOWING
             for about, broken, content, headers in self._broken(line):
-                names = self.names(line, caller, None)
+                names = self.names(line, caller, places(line)[0])
                 ends = line.needs == LOGIN  # it may change the password or end the login
                 token = self.stage.new_token(caller) if ends else self.stage.tokens[who]
                 self.ear.about = about

@@ -30,8 +30,6 @@ from tests.matrix.stage import PLACES, STAGING
 from tests.processes import KEYS, Server, Stage, children, processes, rows, until
 from tests.rotators.receiver import receiver
 
-pytestmark = pytest.mark.xdist_group("canary")
-
 NAMES = ("query workspace", "POST /api/v1/config body key text")
 """How the places end whose errors repeat a name, which is what they are about."""
 

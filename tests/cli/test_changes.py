@@ -126,6 +126,93 @@ def test_a_dry_run_finds_what_would_be_refused(cli: Cli, service, file):
     assert (said.code, "stands twice" in said.err) == (1, True)
 
 
+def flag_changes(service: str) -> dict:
+    share = {"rollout_percentage": 25, "target_users": ["ada"]}
+    place = {"environment": "staging", "op": "set"}
+    return {
+        "changes": [
+            {"service": service, "key": "a", "op": "set", "value": 1},
+            {"segment": f"{service}/beta", "op": "set", "included": ["ada"]},
+            {"flag": f"{service}/new", **place, "is_enabled": True, **share},
+            {"flag": f"{service}/old", **place, "is_enabled": False, "tags": ["b"]},
+            {"flag": f"{service}/same", **place, "tags": []},
+            {"flag": f"{service}/gone", "environment": "staging", "op": "delete"},
+        ]
+    }
+
+
+@pytest.fixture
+def present(api, service):
+    for name in ("old", "same", "gone"):
+        body = {"name": f"{service}/{name}", "environment": "staging", "is_enabled": True}
+        api.post("/api/v1/feature-flags", json=body).raise_for_status()
+
+
+def flags(api, service: str) -> dict:
+    found = api.get("/api/v1/feature-flags", params={"q": service}).json()["feature_flags"]
+    return {one["name"].rpartition("/")[2]: one for one in found}
+
+
+def test_a_change_set_has_flags_and_segments_too(cli: Cli, api, service, file, present):
+    name = file(yaml.safe_dump(flag_changes(service)))
+    said = cli("apply", "-f", name, "--json").ok()
+    assert said.err.startswith("6 changes, revision ")
+    now = flags(api, service)
+    assert sorted(now) == ["new", "old", "same"]
+    assert (now["new"]["rollout_percentage"], now["old"]["is_enabled"]) == (25, False)
+    assert {now["new"]["revision"], now["old"]["revision"]} == {said.json["revision"]}
+    assert api.get(f"/api/v1/segments/{service}/beta").json()["included"] == ["ada"]
+    assert api.get(f"/config/{service}").json()["config"] == {"a": 1}
+
+
+def test_a_dry_run_shows_flags_and_segments_too(cli: Cli, api, service, file, present):
+    before = flags(api, service)
+    name = file(yaml.safe_dump(flag_changes(service)))
+    new = '{"is_enabled": true, "rollout_percentage": 25, "target_user…'
+    assert cli("apply", "-f", name, "--dry-run").ok().out.splitlines() == [
+        f"+ {service} a: 1",
+        f'+ segment {service}/beta: {{"description": "", "included": ["ada"], "excluded": [], "w…',
+        f"+ flag {service}/new in staging: {new}",
+        f'~ flag {service}/old in staging: is_enabled true -> false, tags [] -> ["b"]',
+        f"= flag {service}/same in staging",
+        f"- flag {service}/gone in staging",
+    ]
+    shown = cli("apply", "-f", name, "--dry-run", "--json").ok().json["changes"]
+    assert (shown[3]["action"], shown[3]["new"]) == ("change", {"is_enabled": False, "tags": ["b"]})
+    assert flags(api, service) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "why"),
+    [
+        ({"flag": "old", "op": "set"}, 2, "names no environment"),
+        ({"flag": "old", "op": "move", "environment": "staging"}, 2, "create, update, set, delete"),
+        ({"flag": "none", "op": "update", "environment": "staging"}, 3, "none"),
+        ({"flag": "old", "op": "create", "environment": "staging", "is_enabled": True}, 5, "old"),
+        (
+            {"flag": "old", "op": "set", "environment": "staging", "expected_version": 7},
+            5,
+            "version",
+        ),
+        ({"flag": "old", "op": "set", "environment": "moon"}, 1, "moon"),
+        ({"flag": "old", "op": "set", "environment": "staging", "colour": 1}, 1, "colour"),
+        ({"flag": "old", "op": "delete", "environment": "staging", "tags": []}, 1, "tags"),
+        ({"segment": "old", "op": "delete"}, 3, "old"),
+        ({"segment": "old", "op": "set", "included": "ada"}, 1, "included"),
+    ],
+)
+def test_changes_of_flags_that_cannot_be_made(
+    cli: Cli, api, service, file, present, change, code, why
+):
+    names = {kind: f"{service}/{change[kind]}" for kind in ("flag", "segment") if kind in change}
+    name = file(json.dumps({"changes": [{**change, **names}]}))
+    before = flags(api, service)
+    for words in ([], ["--dry-run"]):
+        said = cli("apply", "-f", name, *words)
+        assert (said.code, why in said.err) == (code, True), (words, said)
+    assert flags(api, service) == before
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [

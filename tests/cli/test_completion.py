@@ -23,6 +23,8 @@ def test_commands_and_options_are_completed(cli: Cli, shell):
     assert "watch" in completed(cli, shell, "configsync wat")
     assert "whoami" not in completed(cli, shell, "configsync wat")
     assert "rotate" in completed(cli, shell, "configsync keys ro")
+    assert "explain" in completed(cli, shell, "configsync flags ex")
+    assert "--untarget" in completed(cli, shell, "configsync flags set --unt")
     assert "--reveal" in completed(cli, shell, "configsync get --re")
 
 

@@ -5,6 +5,7 @@ import signal
 
 import pexpect
 import pytest
+from configsync.cli.watching import described
 
 from tests.cli.prompt import Cli
 
@@ -74,6 +75,24 @@ def test_watch_shows_changes_as_they_happen(cli: Cli, service):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_watch_names_flags_and_segments(cli: Cli, service):
+    process = cli.started("watch", "-e", "staging")
+    try:
+        assert "Listening from revision" in process.stderr.readline()
+        cli("segments", "set", service).ok()
+        cli("flags", "set", service, "-e", "production").ok()
+        cli("flags", "set", service, "-e", "staging", "-m", "begin").ok()
+        said = [process.stdout.readline().strip() for _ in range(4)]
+        assert said[1] == f"create   all environments  segment {service} (version 1)"
+        assert said[2].endswith("begin")
+        assert said[3] == f"create   staging  flag {service} (version 1)"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    hidden = {"resource_type": "feature_flag", "environment": "staging", "action": "update"}
+    assert described(hidden) == "update   staging  flag"
 
 
 def test_watch_has_one_json_document_a_line(cli: Cli, service):

@@ -1,6 +1,7 @@
 """The session in docs/cli.md, run again: the commands of the page and what they answer.
 
-Times, fingerprints and the server's address differ from run to run and are compared by form.
+Times, fingerprints, buckets and the server's address differ from run to run and are compared by
+form.
 """
 
 import re
@@ -27,6 +28,7 @@ def normal(text: str, home: str = "~", url: str = "http://localhost:8000") -> st
     text = text.replace(url, "http://localhost:8000").replace(home, "~")
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z *", "TIME ", text)
     text = re.sub(r"WHEN +", "WHEN ", text)
+    text = re.sub(r"bucket [\d,]+ of", "bucket N of", text)
     return re.sub(r'"fingerprint":"[0-9a-f]+"', '"fingerprint":"…"', text)
 
 

@@ -39,8 +39,6 @@ from tests.matrix.stage import (
     verdict,
 )
 
-pytestmark = pytest.mark.xdist_group("matrix")
-
 AT_OPEN_DOORS = ("nobody", "disabled", "viewer", "key-revoked")  # enough: nobody is asked there
 FORGED = {
     "X-Workspace": SLUG,

@@ -1,5 +1,6 @@
 """The whole application against a plain model of its rules: any calls, in any order."""
 
+import os
 from collections.abc import Callable
 from itertools import count, product
 from typing import Any
@@ -50,7 +51,7 @@ types = st.sampled_from([None, None, None, "json", "number"])
 numbers = st.integers(0, 30)
 
 TESTED = settings(
-    max_examples=25,
+    max_examples=int(os.environ.get("CONFIGSYNC_TEST_EXAMPLES", "15")),
     stateful_step_count=20,
     derandomize=True,
     database=None,

@@ -50,9 +50,29 @@ class Desk:
             body["environment"] = environment
         return int(self.post("/config/update", body)["revision"])
 
-    def key(self, *actions: str) -> str:
+    def name(self, name: str) -> str:
+        """Return a name for a flag or segment that no other test uses."""
+        return f"{self.service}.{name}"
+
+    def flag(self, name: str, environment: str = ENVIRONMENT, **members: Any) -> dict[str, Any]:
+        """Create a flag."""
+        body = {"name": name, "environment": environment, "is_enabled": True, **members}
+        return self.post("/api/v1/feature-flags", body)
+
+    def change(self, flag: dict[str, Any], **members: Any) -> int:
+        """Change a flag; return its revision."""
+        answer = self.http.put(f"/api/v1/feature-flags/{flag['id']}", json=members)
+        assert answer.is_success, answer.text
+        return int(answer.json()["revision"])
+
+    def evaluate(self, name: str, **asking: Any) -> dict[str, Any]:
+        """Return what the server says of a flag."""
+        body = {"flag_name": name, "environment": ENVIRONMENT, **asking}
+        return self.post("/api/v1/feature-flags/evaluate", body)
+
+    def key(self, *actions: str, **more: Any) -> str:
         """Return a new API key with these rights."""
-        scopes = {"actions": [*actions]}
+        scopes = {"actions": [*actions], **more}
         return str(self.post("/api/v1/api-keys", {"name": "a key", "scopes": scopes})["key"])
 
     def value(self, key: str) -> Any:

@@ -9,6 +9,7 @@ from configsync._errors import (
     AuthenticationError,
     ConfigSyncError,
     Conflict,
+    FlagsNotInstalled,
     Gone,
     Invalid,
     InvalidConfig,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from configsync._binding import Binding
     from configsync._client import ConfigClient
     from configsync._document import FrozenDict
+    from configsync._flags import FlagDetails
     from configsync._snapshot import Snapshot
     from configsync._state import Status
     from configsync._static import StaticClient
@@ -40,6 +42,8 @@ __all__ = [
     "ConfigClient",
     "ConfigSyncError",
     "Conflict",
+    "FlagDetails",
+    "FlagsNotInstalled",
     "FrozenDict",
     "Gone",
     "Invalid",
@@ -62,6 +66,7 @@ logging.getLogger("configsync").addHandler(logging.NullHandler())
 _PLACES = {
     "Binding": "_binding",
     "ConfigClient": "_client",
+    "FlagDetails": "_flags",
     "FrozenDict": "_document",
     "Snapshot": "_snapshot",
     "StaticClient": "_static",

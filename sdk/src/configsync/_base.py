@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +10,9 @@ from configsync import _fork
 from configsync._binding import Binding
 from configsync._document import FrozenDict
 from configsync._errors import ConfigSyncError
-from configsync._listeners import Callback
+from configsync._flag_reading import FlagReading
+from configsync._flags import NO_FLAGS
+from configsync._listeners import Callback, FlagCallback
 from configsync._options import read_options
 from configsync._reading import Reading
 from configsync._snapshot import NOTHING, Snapshot, Source
@@ -19,7 +22,7 @@ from configsync._thread import Thread
 T = TypeVar("T")
 
 
-class BaseClient(Reading):
+class BaseClient(Reading, FlagReading):
     """A client that reads: `_now` is the config of the moment, and is swapped as a whole."""
 
     __slots__ = ("__weakref__", "_engine", "_is_closed", "_now", "_state", "_task", "_thread")
@@ -68,6 +71,7 @@ class BaseClient(Reading):
         _fork.watch(self)
 
     _in_threads = True
+    _flags = property(attrgetter("_now._flags"))  # one step in C: it is measured
 
     def _publish(self, snapshot: Snapshot) -> None:
         self._now = snapshot
@@ -124,6 +128,14 @@ class BaseClient(Reading):
         """
         return self._state.listeners.add(callback, key, prefix)
 
+    def on_flag_change(self, callback: FlagCallback) -> Callable[[], None]:
+        """Have a function or coroutine function called with the names of flags after each change.
+
+        Those are the flags whose rules, segments or prerequisites are others now. Return what
+        removes it.
+        """
+        return self._state.listeners.add_for_flags(callback)
+
     def bind(self, model: type[T], prefix: str = "") -> Binding[T]:
         """Bind the config below an address to a Pydantic model or dataclass.
 
@@ -142,6 +154,9 @@ class BaseClient(Reading):
         if interval <= 0 or (limit is not None and limit <= interval):
             raise ValueError("interval must be more than 0, and less than max_stale")
         self.snapshot()
+
+    def _has_usage(self) -> bool:
+        return self._now.unguarded.ruled is not NO_FLAGS and self._state.wants_flags
 
     def _start_thread(self) -> None:
         self._thread = Thread(self._engine.run)

@@ -10,7 +10,7 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,8 @@ class Kept:
     saved_at: float
     epochs: Sequence[str] = ()
     withheld: dict[str, str] = field(default_factory=dict)
+    flags: Mapping[str, Any] | None = None
+    flags_tag: str | None = None
 
 
 class _UnusableError(Exception):

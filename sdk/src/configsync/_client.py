@@ -49,6 +49,8 @@ class ConfigClient(BaseClient):
         await self._stop()
         await self._state.listeners.settle()
         self._state.listeners.join()
+        if self._has_usage():
+            await self._engine.last_words()
 
     async def __aenter__(self) -> Self:
         """Initialize."""

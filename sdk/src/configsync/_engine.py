@@ -1,13 +1,13 @@
 """What keeps a config fresh: one piece of asyncio, in the program's loop or in a thread's."""
 
 import asyncio
+import json
 import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from configsync._backoff import LONGEST, Backoff
 from configsync._cache import Cache, Kept
@@ -23,11 +23,15 @@ from configsync._errors import (
     TryAgain,
 )
 from configsync._fallback import read_fallback
-from configsync._listeners import Listener
+from configsync._flag_loading import FlagLoader
+from configsync._listeners import CLOSE_SECONDS, Listener
 from configsync._options import new_instance_id
+from configsync._pairing import BOTH, CONFIG, FLAGS, Held, Pairing, Part
+from configsync._reporting import Reporter
 from configsync._snapshot import NOTHING, Origin, Snapshot
 from configsync._sse import Event
-from configsync._state import BehindError, State
+from configsync._state import BehindError, News, State
+from configsync._thread import aside
 from configsync._transport import (
     Cursor,
     Fetched,
@@ -45,8 +49,14 @@ MOST_FAILURES = 3
 POLL_SECONDS, WAIT_SECONDS = 300.0, 30.0
 FOLLOW_SECONDS = 1.0
 """How often we look whether a restored server is followed now."""
-REPORT_SECONDS = 3600.0
-"""An instance that stays silent for a day is forgotten."""
+TYPES: dict[str, frozenset[Part]] = {
+    "configuration": CONFIG,
+    "key": CONFIG,
+    "environment": BOTH,
+    "feature_flag": FLAGS,
+    "segment": FLAGS,
+}
+"""What is to be asked for after a change, by its type in the stream."""
 
 
 class Engine:
@@ -61,8 +71,8 @@ class Engine:
         self._running: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: list[Listener] = []
-        self._last_report: dict[str, Any] | None = None
-        self._reported = time.monotonic()
+        self._flags = FlagLoader(state)
+        self._reporter = Reporter(state)
         self._begin()
 
     def _begin(self) -> None:
@@ -70,6 +80,7 @@ class Engine:
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()
         self._wanted: Cursor | None = None
+        self._due: frozenset[Part] = frozenset()
         self._backoff = Backoff()
 
     # Loading, without or beside `run`:
@@ -86,7 +97,7 @@ class Engine:
                 raise
         else:
             if self.state.snapshot is NOTHING and kept is not None:  # restored, and not followed
-                self._use(kept)
+                await self._use(kept)
 
     async def renew(self, *, follow: bool = False) -> None:
         """Ask the server now; raise what goes wrong."""
@@ -95,10 +106,10 @@ class Engine:
                 await self._refresh(transport, follow=follow)
             except ConfigSyncError as error:
                 self._failed(error)
-                self._news.set()
+                self._ask_anew()
                 raise
         await self.state.listeners.settle()
-        self._news.set()
+        self._ask_anew()
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Transport]:
@@ -119,7 +130,7 @@ class Engine:
     async def _read_cache(self) -> Kept | None:
         if self._cache is None or self.state.snapshot is not NOTHING:
             return None
-        kept = await _aside(self._cache.load)
+        kept = await aside(self._cache.load)
         if kept is not None:
             self.state.left = [*kept.epochs]
             self.state.known_version = kept.version
@@ -135,14 +146,14 @@ class Engine:
         is_refused = isinstance(error, AuthenticationError | AccessDenied)
         if is_refused:
             log.error("The server refuses the API key: %s", error)
-        if kept is not None and self._use(kept):
+        if kept is not None and await self._use(kept):
             log.warning("Started with the config in the cache: %s", error)
             return True
         file = self.state.options.fallback_file
         if file is None or is_refused:
             return False
         try:
-            document = await _aside(lambda: read_fallback(file))
+            document = await aside(lambda: read_fallback(file))
             self.state.put(Snapshot(document, Origin("fallback")), -math.inf)
         except ConfigSyncError as another:
             log.error("There is no fallback: %s", another)  # noqa: TRY400
@@ -150,9 +161,15 @@ class Engine:
         log.warning("Started with the fallback file %s: %s", file, error)
         return True
 
-    def _use(self, kept: Kept) -> bool:
+    async def _use(self, kept: Kept) -> bool:
         origin = Origin("cache", kept.version, kept.revision, kept.epoch)
-        snapshot = Snapshot(kept.config, origin, secrets=kept.secrets, withheld={**kept.withheld})
+        snapshot = Snapshot(
+            kept.config,
+            origin,
+            secrets=kept.secrets,
+            withheld={**kept.withheld},
+            flags=await self._flags.kept(kept.flags, kept.flags_tag),
+        )
         age = max(0.0, time.time() - kept.saved_at)
         try:
             self.state.put(snapshot, time.monotonic() - age)
@@ -161,25 +178,56 @@ class Engine:
             return False
         return True
 
-    async def _refresh(self, transport: Transport, *, follow: bool = False) -> None:
+    async def _refresh(
+        self,
+        transport: Transport,
+        *,
+        follow: bool = False,
+        due: frozenset[Part] = BOTH,
+        config: Fetched | None = None,
+    ) -> None:
         """Fetch what is not older than what we know, and take it."""
         async with self._turn:
             known, wanted = self.state.known, self._wanted
             if known and wanted and wanted.epoch == known.epoch:
                 known = max(known, wanted, key=lambda one: one.head)
             try:
-                fetched = await transport.fetch(least=None if follow else known)
+                pair = await self._pair(transport, None if follow else known, due, config)
             except Gone:  # of another epoch
-                fetched = await transport.fetch()
-            await self._take(transport, fetched, follow=follow)
+                pair = await self._pair(transport, None, BOTH, None)
+            await self._take(transport, pair, follow=follow)
+            if pair.failed is not None and not isinstance(
+                pair.failed, NotFound | AccessDenied | Invalid
+            ):
+                raise pair.failed
 
-    async def _take(self, transport: Transport, fetched: Fetched, *, follow: bool = False) -> None:
+    async def _pair(
+        self,
+        transport: Transport,
+        least: Cursor | None,
+        due: frozenset[Part],
+        config: Fetched | None,
+    ) -> Pairing:
+        """Ask for a config and flags of one revision."""
+        state = self.state
+        flags = state.snapshot.unguarded.ruled
+        revision = flags.document.get("revision") if flags.document else None
+        held = Held(state.known_version, flags.tag, revision)
+        pair = Pairing(transport, held, least, due if state.wants_flags else CONFIG)
+        if config is not None:
+            pair.start_with(config)
+        await (pair.run() if state.wants_flags else pair.run_without_flags())
+        return pair
+
+    async def _take(self, transport: Transport, pair: Pairing, *, follow: bool = False) -> None:
         """Take an answer, keep it, and tell the server if it does not fit."""
         is_new = False
         try:
-            is_new = self.state.take(fetched, follow=follow)
+            flags = await self._flags.of(pair)
+            news = News(pair.config, flags, pair.cursor, pair.flags_stale)
+            is_new = self.state.take(news, follow=follow)
         except InvalidConfig:
-            await self._report(transport)
+            await self._reporter.report(transport)
             if self.state.snapshot is NOTHING:
                 raise
         self.state.note(error=None)
@@ -201,9 +249,11 @@ class Engine:
             saved_at=time.time(),
             epochs=state.left,
             withheld={**snapshot.withheld},
+            flags=snapshot.ruled.document,
+            flags_tag=snapshot.ruled.tag,
         )
         cache = self._cache
-        await _aside(lambda: cache.save(kept))
+        await aside(lambda: cache.save(kept))
 
     def _failed(self, error: ConfigSyncError) -> None:
         text = str(error)
@@ -226,6 +276,8 @@ class Engine:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._for_ever(lambda: self._keep_fresh(transport)))
                 tasks.create_task(self._for_ever(lambda: self._listen(transport)))
+                if self.state.wants_flags:
+                    tasks.create_task(self._for_ever(lambda: self._reporter.tell_usage(transport)))
         finally:
             self._running = self._loop = None
             self.state.note(push="off")
@@ -255,15 +307,18 @@ class Engine:
         """Refresh when there is news, and when it is time."""
         while True:
             self._news.clear()
+            due, self._due = self._due or BOTH, frozenset()
             try:
-                await self._refresh(transport)
+                await self._refresh(transport, due=due)
                 self._backoff.reset()
-                await self._report(transport)
+                await self._reporter.report(transport)
             except TryAgain as error:
                 self._failed(error)
                 await asyncio.sleep(self._backoff.delay(error))
+                self._due = BOTH
             except ConfigSyncError as error:
                 self._failed(error)
+                self._due = BOTH
                 await self._wait(self._backoff.delay(error))
             else:
                 await self._wait(self.interval or LONGEST)
@@ -273,28 +328,6 @@ class Engine:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
-
-    async def _report(self, transport: Transport) -> None:
-        """Tell the server what became of the config, as well as it goes."""
-        state = self.state
-        report = state.report or self._again()
-        if report is None:
-            return
-        try:
-            await transport.report({**report, "instance_id": state.instance_id})
-        except (NotFound, AccessDenied, Invalid) as error:
-            log.debug("The server takes no report: %s", error)
-        except ConfigSyncError as error:
-            log.debug("Not reported yet: %s", error)
-            return
-        self._reported = time.monotonic()
-        self._last_report = report
-        if state.report is report:
-            state.report = None
-
-    def _again(self) -> dict[str, Any] | None:
-        is_due = time.monotonic() - self._reported > REPORT_SECONDS
-        return self._last_report if is_due else None
 
     async def _listen(self, transport: Transport) -> None:
         """Hear of changes: by a stream, or if none comes through, by long polls."""
@@ -311,7 +344,7 @@ class Engine:
                 failures += 1
                 delay = backoff.delay(error)
             except Gone:
-                self._news.set()
+                self._ask_anew()
                 delay = backoff.delay()
             except ConfigSyncError as error:
                 log.debug("No stream: %s", error)
@@ -327,7 +360,8 @@ class Engine:
         """Listen until the stream ends; raise NoStreamError if it never began."""
         is_open = False
         try:
-            async with aclosing(transport.events(self.state.known)) as events:
+            types = ",".join(TYPES) if self.state.wants_flags else ""
+            async with aclosing(transport.events(self.state.known, types)) as events:
                 async for event in events:
                     if event.retry is not None:
                         backoff.first = event.retry
@@ -338,7 +372,7 @@ class Engine:
                     elif event.name == "change":
                         self._heard(event)
                     elif event.name == "end":
-                        self._news.set()  # it may have ended because we lost our right
+                        self._ask_anew()  # it may have ended because we lost our right
                         return
         except ServerUnreachable as error:
             if is_open:
@@ -358,11 +392,15 @@ class Engine:
             or cursor.epoch != known.epoch
             or self.state.status.error
         ):
-            self._news.set()
+            self._ask_anew()
+
+    def _ask_anew(self, due: frozenset[Part] = BOTH) -> None:
+        self._due |= due
+        self._news.set()
 
     def _heard(self, change: Event) -> None:
         self._wanted = read_cursor(change.id) or self._wanted
-        self._news.set()
+        self._ask_anew(_touched(change.data))
 
     async def _poll(self, transport: Transport) -> None:
         """Wait for changes by long polls for a while, or until they do not work either."""
@@ -372,15 +410,22 @@ class Engine:
             try:
                 fetched = await transport.fetch(version=self.state.known_version, wait=WAIT_SECONDS)
                 self.state.note(push="poll")
-                async with self._turn:
-                    await self._take(transport, fetched)
-                await self._report(transport)
+                await self._refresh(transport, config=fetched)
+                await self._reporter.report(transport)
             except BehindError:  # a refresh was faster, or another process answered
                 await asyncio.sleep(self._backoff.first)
             except ConfigSyncError as error:
                 log.debug("No long poll: %s", error)
                 break
         self.state.note(push="off")
+
+    # At the end:
+
+    async def last_words(self) -> None:
+        """Report the usage that is left, in little time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS), self._opened() as transport:
+                await self._reporter.report_usage(transport)
 
     # After a fork, in the child:
 
@@ -396,14 +441,15 @@ class Engine:
         self._lost = [*self._lost, *state.listeners.revive()]
         if state.options.instance_id is None:
             state.instance_id = new_instance_id()
-        state.report = state.report or self._last_report
+        self._reporter.begin_anew()
         return inherited
 
 
-async def _aside(function: Callable[[], T]) -> T:
-    """Run what may block in a thread, which ends with it."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="configsync-disk")
+def _touched(data: str) -> frozenset[Part]:
+    """Return what a change is about; both if it cannot be told."""
     try:
-        return await asyncio.get_running_loop().run_in_executor(pool, function)
-    finally:
-        pool.shutdown(wait=False)
+        changes = json.loads(data)["changes"]
+        parts = [TYPES.get(change["resource_type"], BOTH) for change in changes]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return BOTH
+    return frozenset().union(*parts) or BOTH

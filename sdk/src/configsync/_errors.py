@@ -11,6 +11,7 @@ ConfigSyncError
 │   └── TryAgain             429, 503: `retry_after` seconds
 ├── ServerUnreachable        no connection, no answer in time, a broken or foreign answer
 ├── NotInitialized           nothing has been loaded yet
+├── FlagsNotInstalled        flags were asked for, and the extra `flags` is not there
 ├── TooStale                 older than `max_stale`
 ├── KeyMissing               a required key is not there (a KeyError too)
 ├── WrongType                a value is not what was asked for (a TypeError too)
@@ -95,6 +96,10 @@ class ServerUnreachable(ConfigSyncError):
 
 class NotInitialized(ConfigSyncError):
     """Nothing has been loaded yet."""
+
+
+class FlagsNotInstalled(ConfigSyncError):
+    """Flags were asked for, and the extra `flags` is not there."""
 
 
 class TooStale(ConfigSyncError):

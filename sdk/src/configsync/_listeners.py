@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from configsync._document import MISSING, FrozenDict
-from configsync._snapshot import Snapshot
+from configsync._flags import Flags
+from configsync._snapshot import NOTHING, Snapshot
 
 log = logging.getLogger("configsync")
 
 Callback = Callable[[FrozenDict], object]
+FlagCallback = Callable[[frozenset[str]], object]
 CLOSE_SECONDS = 1.0
 """How long `close` waits for callbacks that are running."""
 
@@ -22,7 +24,9 @@ CLOSE_SECONDS = 1.0
 class Listener:
     """A callback, what it is about, and the newest config that it has not been called with."""
 
-    def __init__(self, callback: Callback, key: str | None, prefix: str | None) -> None:
+    def __init__(
+        self, callback: Callable[[Any], object], key: str | None = None, prefix: str | None = None
+    ) -> None:
         self.callback = callback
         self._key = key
         self._prefix = prefix.rstrip(".") if prefix else None
@@ -32,7 +36,7 @@ class Listener:
     def revive(self) -> None:
         """Begin with a new lock and nobody at work, in a forked child."""
         self._lock = threading.Lock()
-        self._next: FrozenDict | None = None
+        self._next: Any = None
         self.is_busy = False
 
     def is_due(self, old: Snapshot, new: Snapshot) -> bool:
@@ -43,27 +47,51 @@ class Listener:
             return differs(_part(old, self._prefix), _part(new, self._prefix))
         return differs(old.config, new.config)
 
-    def offer(self, config: FrozenDict) -> bool:
-        """Keep the config for the next call; say whether somebody must be set to work."""
+    def told(self, old: Snapshot, new: Snapshot) -> Any:
+        """Return what it is called with after a change."""
+        del old
+        return new.config
+
+    def offer(self, told: Any) -> bool:
+        """Keep what to say in the next call; say whether somebody must be set to work."""
         with self._lock:
-            self._next = config
+            self._next = self._joined(self._next, told)
             is_first, self.is_busy = not self.is_busy, True
             return is_first
 
-    def take(self) -> FrozenDict | None:
-        """Return the config for the next call; None: there is none, and the work ends."""
-        with self._lock:
-            config, self._next = self._next, None
-            self.is_busy = config is not None
-            return None if self.is_removed else config
+    def _joined(self, waiting: Any, told: Any) -> Any:
+        del waiting
+        return told
 
-    def call(self, config: FrozenDict) -> object:
+    def take(self) -> Any:
+        """Return what to say in the next call; None: nothing, and the work ends."""
+        with self._lock:
+            told, self._next = self._next, None
+            self.is_busy = told is not None
+            return None if self.is_removed else told
+
+    def call(self, told: Any) -> object:
         """Call it; what it raises is logged."""
         try:
-            return self.callback(config)
+            return self.callback(told)
         except Exception:
             log.exception("A listener failed")
             return None
+
+
+class FlagListener(Listener):
+    """A callback that is called with the names of the flags that may have changed since."""
+
+    def is_due(self, old: Snapshot, new: Snapshot) -> bool:
+        """Say whether any flag changed."""
+        return bool(changed_flags(old.ruled, new.ruled))
+
+    def told(self, old: Snapshot, new: Snapshot) -> frozenset[str]:
+        """Return the names of the flags that changed."""
+        return changed_flags(old.ruled, new.ruled)
+
+    def _joined(self, waiting: frozenset[str] | None, told: frozenset[str]) -> frozenset[str]:
+        return (waiting or frozenset()) | told
 
 
 class Listeners:
@@ -80,7 +108,15 @@ class Listeners:
             raise TypeError("a listener is a function or coroutine function")
         if key is not None and prefix is not None:
             raise ValueError("a listener has a key or a prefix, not both")
-        listener = Listener(callback, key, prefix)
+        return self._added(Listener(callback, key, prefix))
+
+    def add_for_flags(self, callback: FlagCallback) -> Callable[[], None]:
+        """Add a callback for changes of flags; return what removes it."""
+        if not callable(callback):
+            raise TypeError("a listener is a function or coroutine function")
+        return self._added(FlagListener(callback))
+
+    def _added(self, listener: Listener) -> Callable[[], None]:
         self._listeners = [*self._listeners, listener]
 
         def remove() -> None:
@@ -91,8 +127,9 @@ class Listeners:
 
     def tell(self, old: Snapshot, new: Snapshot) -> None:
         """Have those called whom a change concerns. To be called in the engine's event loop."""
+        old, new = old.unguarded, new.unguarded
         for listener in self._listeners:
-            if listener.is_due(old, new) and listener.offer(new.config):
+            if listener.is_due(old, new) and listener.offer(listener.told(old, new)):
                 self._set_to_work(listener)
 
     def revive(self) -> list[Listener]:
@@ -107,7 +144,7 @@ class Listeners:
     def repeat(self, lost: list[Listener], new: Snapshot) -> None:
         """Call again whose calls got lost in a fork."""
         for listener in lost:
-            if listener.offer(new.config):
+            if listener.offer(listener.told(NOTHING, new.unguarded)):
                 self._set_to_work(listener)
 
     def _set_to_work(self, listener: Listener) -> None:
@@ -123,14 +160,14 @@ class Listeners:
         thread.start()
 
     async def _work(self, listener: Listener) -> None:
-        while (config := listener.take()) is not None:
-            result = listener.call(config)
+        while (told := listener.take()) is not None:
+            result = listener.call(told)
             if inspect.isawaitable(result):
                 await _finish(result)
 
     def _work_in_thread(self, listener: Listener) -> None:
-        while (config := listener.take()) is not None:
-            result = listener.call(config)
+        while (told := listener.take()) is not None:
+            result = listener.call(told)
             if inspect.isawaitable(result):
                 asyncio.run(_finish(result))
         self._workers.discard(threading.current_thread())
@@ -170,6 +207,18 @@ def _part(snapshot: Snapshot, prefix: str) -> dict[str, Any]:
         for address, value in snapshot.flat.items()
         if address == prefix or address.startswith(within)
     }
+
+
+def changed_flags(old: Flags, new: Flags) -> frozenset[str]:
+    """Return the names of flags that are new, gone, or evaluate to something else."""
+    if old.prints is new.prints:
+        return frozenset()
+    names = old.prints.keys() | new.prints.keys()
+    return frozenset(
+        name
+        for name in names
+        if differs(old.prints.get(name, MISSING), new.prints.get(name, MISSING))
+    )
 
 
 def differs(one: Any, other: Any) -> bool:

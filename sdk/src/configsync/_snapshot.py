@@ -6,6 +6,8 @@ from typing import Any, Literal, NoReturn, Protocol
 
 from configsync._document import FrozenDict, flatten, freeze, without
 from configsync._errors import NotInitialized
+from configsync._flag_reading import FlagReading
+from configsync._flags import NO_FLAGS, Flags
 from configsync._reading import Moment
 
 Source = Literal["server", "cache", "fallback", "static", "none"]
@@ -28,13 +30,15 @@ class Origin:
     epoch: str | None = None
 
 
-class Snapshot(Moment):
-    """A config at one moment: reading it twice gives the same.
+class Snapshot(Moment, FlagReading):
+    """A config and flags at one moment: reading it twice gives the same.
 
     `values` is the flat map; a client with `max_stale` puts its check before it.
     """
 
-    __slots__ = ("config", "flat", "origin", "secrets", "unguarded", "values", "withheld")
+    __slots__ = (
+        *("_flags", "config", "flat", "origin", "secrets", "unguarded", "values", "withheld"),
+    )
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Snapshot(Moment):
         *,
         secrets: Collection[str] = (),
         withheld: Mapping[str, str] | None = None,
+        flags: Flags = NO_FLAGS,
     ) -> None:
         self.withheld = withheld or {}
         self.secrets = tuple(secrets)
@@ -50,6 +55,7 @@ class Snapshot(Moment):
         self.config: FrozenDict = freeze(kept)
         self.flat = flatten(self.config, self.secrets)
         self.origin = origin
+        self._flags = flags
         self.values: Values = self.flat
         self.unguarded = self
 
@@ -79,12 +85,24 @@ class Snapshot(Moment):
         """Return the whole config, frozen."""
         return self.config
 
-    def copy(self, *, origin: Origin | None = None, values: Values | None = None) -> "Snapshot":
-        """Return the same config with another origin, or read through something else."""
+    @property
+    def ruled(self) -> Flags:
+        """Return the flags."""
+        return self._flags
+
+    def copy(
+        self,
+        *,
+        origin: Origin | None = None,
+        values: Values | None = None,
+        flags: Flags | None = None,
+    ) -> "Snapshot":
+        """Return the same config with another origin or flags, or read through something else."""
         other = Snapshot.__new__(Snapshot)
         for name in Snapshot.__slots__:
             setattr(other, name, getattr(self, name))
         other.origin = origin or self.origin
+        other._flags = self._flags if flags is None else flags  # noqa: SLF001  (of this class)
         other.values = self.flat if values is None else values
         other.unguarded = other if values is None else self
         return other

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from configsync._binding import Binding
 from configsync._document import masked
 from configsync._errors import InvalidConfig, ServerUnreachable, TooStale
+from configsync._flags import NO_FLAGS, NOT_INSTALLED, GuardedFlags, LoadedFlags, is_installed
 from configsync._listeners import Listeners
 from configsync._options import Options, new_instance_id
 from configsync._snapshot import NOTHING, Guarded, Origin, Snapshot
+from configsync._usage import Usage
 
 if TYPE_CHECKING:  # it imports httpx
     from configsync._transport import Cursor, Fetched
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # it imports httpx
 log = logging.getLogger("configsync")
 
 MASKED = "is a secret, which this API key may not read: it needs the scope read_secrets"
+NO_ENVIRONMENT = "flags are those of an environment, and this client has none"
 T = TypeVar("T")
 Push = Literal["stream", "poll", "off"]
 
@@ -30,13 +33,28 @@ class Status:
 
     `error`: why the last call to the server failed, None if it did not. `push`: how it hears of
     changes. `restored`: the server's new epoch, which is not followed until `follow()`.
-    `rejected`: why a newer config is not used.
+    `rejected`: why a newer config is not used. `flags`: why there are no flags, or no newer ones.
     """
 
     error: str | None = None
     push: Push = "off"
     restored: str | None = None
     rejected: str | None = None
+    flags: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the server answered: None where something is as it was.
+
+    `cursor` is where both are known to be the server's, `flags_stale` the age of what it says of
+    flags, None if it was not asked.
+    """
+
+    config: "Fetched | None"
+    flags: LoadedFlags | None
+    cursor: "Cursor | None"
+    flags_stale: float | None = None
 
 
 class BehindError(ServerUnreachable):
@@ -55,14 +73,16 @@ class State:
         self.known: Cursor | None = None
         self.known_version = ""
         self.left: list[str] = []
-        self.confirmed = -math.inf
+        self.confirmed = self.flags_confirmed = -math.inf
+        self.usage = Usage()
         self.started = time.monotonic()
-        self.status = Status()
+        self.status = Status(flags=_why_no_flags(options))
         self.listeners = Listeners(in_threads=in_threads)
         self.instance_id = options.instance_id or new_instance_id()
         self.report: dict[str, Any] | None = None
         self.can_keep = True
         self._bindings: list[Binding[Any]] = []
+        self._watchers: list[Callable[[], None]] = []
         self._publish = publish
         self._refused = ""
         self._warned: frozenset[str] = frozenset()
@@ -91,39 +111,82 @@ class State:
             )
 
     def note(self, **changes: Any) -> None:
-        """Change the status."""
-        self.status = replace(self.status, **changes)
+        """Change the status, and have those told who watch it."""
+        before, self.status = self.status, replace(self.status, **changes)
+        if self.status != before:
+            for watcher in tuple(self._watchers):
+                watcher()
 
-    def take(self, fetched: "Fetched", *, follow: bool = False) -> bool:
-        """Take what the server answered; say whether the config is a new one.
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called after each change of the status; return what removes it."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
-        Raises BehindError for what is older, InvalidConfig for what does not fit.
+    @property
+    def flags_tag(self) -> str | None:
+        """Return the tag of the flags that are used."""
+        return self.snapshot.unguarded.ruled.tag
+
+    @property
+    def wants_flags(self) -> bool:
+        """Tell whether flags are to be fetched."""
+        return _why_no_flags(self.options) is None
+
+    def check_flags(self) -> None:
+        """Raise TooStale where `max_stale` says so of the flags."""
+        limit = self.options.max_stale
+        age = time.monotonic() - self.flags_confirmed
+        if limit is not None and age > limit:
+            raise TooStale(
+                f"the server last confirmed the flags {age:.0f} s ago, max_stale is {limit:g} s"
+            )
+
+    def take(self, news: News, *, follow: bool = False) -> bool:
+        """Take what the server answered; say whether anything is new.
+
+        Raises BehindError for what is older, InvalidConfig for a config that does not fit; flags
+        go on without it.
         """
-        if not self._goes_on(fetched, follow=follow):
+        if not self._goes_on(news, follow=follow):
             return False
-        self.known = fetched.cursor or self.known
-        self.known_version = fetched.version
-        self.confirmed = time.monotonic() - fetched.stale
-        if fetched.version == self._refused:
+        self.known = news.cursor or self.known
+        if news.flags_stale is not None:
+            self.flags_confirmed = time.monotonic() - news.flags_stale
+        fetched = news.config
+        if fetched is not None:
+            self.known_version = fetched.version
+            self.confirmed = time.monotonic() - fetched.stale
+            if fetched.version != self._refused and not self._is_shown(fetched):
+                return self._install(fetched, news.flags)
+        return self._go_on_with(fetched, news.flags)
+
+    def _is_shown(self, fetched: "Fetched") -> bool:
+        return self.snapshot.source == "server" and fetched.version == self.snapshot.version
+
+    def _go_on_with(self, fetched: "Fetched | None", flags: LoadedFlags | None) -> bool:
+        """Keep the config, and take flags if there are new ones."""
+        if self.snapshot is NOTHING:
             return False
-        origin = Origin(
-            "server",
-            fetched.version,
-            fetched.revision,
-            self.known.epoch if self.known else None,
-        )
-        if self.snapshot.source == "server" and fetched.version == self.snapshot.version:
+        before = self.snapshot.unguarded
+        origin = before.origin
+        if fetched is not None and self._is_shown(fetched):
             self._refused = ""
             self.note(rejected=None)
-            if origin != self.snapshot.origin:
-                self._show(self.snapshot.copy(origin=origin), "applied")
-            return False
-        return self._install(fetched, origin)
+            origin = self._origin(fetched)
+        if origin != before.origin or flags is not None:
+            status = "applied" if origin != before.origin else None
+            self._show(before.copy(origin=origin, flags=flags), status)
+        return flags is not None
+
+    def _origin(self, fetched: "Fetched") -> Origin:
+        epoch = self.known.epoch if self.known else None
+        return Origin("server", fetched.version, fetched.revision, epoch)
 
     def put(self, snapshot: Snapshot, confirmed: float) -> None:
         """Use a config that is not from the server, if it fits; raise InvalidConfig."""
         self._bind(snapshot)
-        self.confirmed, self.started = confirmed, time.monotonic()
+        self.confirmed = self.flags_confirmed = confirmed
+        self.started = time.monotonic()
         self._show(snapshot, None)
 
     def bind(self, model: type[T], prefix: str) -> Binding[T]:
@@ -140,9 +203,9 @@ class State:
             raise
         return binding
 
-    def _goes_on(self, fetched: "Fetched", *, follow: bool) -> bool:
+    def _goes_on(self, news: News, *, follow: bool) -> bool:
         """Say whether an answer goes on where we are; False: it is of a restored server."""
-        known, cursor = self.known, fetched.cursor
+        known, cursor = self.known, news.cursor
         if known is None or cursor is None:
             return True
         if cursor.epoch == known.epoch:
@@ -154,9 +217,7 @@ class State:
             return True
         is_new = cursor.epoch not in self.left
         if not (
-            follow
-            or (is_new and self.options.follow_restored)
-            or (is_new and fetched.version == self.known_version)
+            follow or (is_new and self.options.follow_restored) or (is_new and self._is_known(news))
         ):
             if self.status.restored != cursor.epoch:
                 log.warning(
@@ -172,7 +233,12 @@ class State:
         self.note(restored=None)
         return True
 
-    def _install(self, fetched: "Fetched", origin: Origin) -> bool:
+    def _is_known(self, news: News) -> bool:
+        is_same = news.config is None or news.config.version == self.known_version
+        return is_same and (news.flags is None or news.flags.tag == self.flags_tag)
+
+    def _install(self, fetched: "Fetched", flags: LoadedFlags | None) -> bool:
+        origin = self._origin(fetched)
         is_told = fetched.secrets is not None  # then no other value can be masked
         hidden = frozenset(masked(fetched.configs) if fetched.secrets or not is_told else ())
         self._warn_of(hidden)
@@ -181,6 +247,7 @@ class State:
             origin,
             secrets=fetched.secrets or (),
             withheld=dict.fromkeys(hidden, MASKED),
+            flags=flags or self.snapshot.unguarded.ruled,
         )
         self.can_keep = is_told
         try:
@@ -190,6 +257,7 @@ class State:
             self.note(rejected=str(error))
             log.error("A new config is rejected, the one before stays: %s", error)  # noqa: TRY400
             self._report(origin, "rejected", str(error))
+            self._go_on_with(None, flags)
             raise
         self._refused = ""
         self.note(rejected=None)
@@ -205,7 +273,11 @@ class State:
     def _show(self, snapshot: Snapshot, status: str | None) -> None:
         """Swap the config, then tell of it."""
         if self.options.max_stale is not None:
-            snapshot = snapshot.copy(values=Guarded(snapshot.flat, self.check_stale))
+            flags = snapshot.ruled
+            snapshot = snapshot.copy(
+                values=Guarded(snapshot.flat, self.check_stale),
+                flags=flags if flags is NO_FLAGS else GuardedFlags(flags, self.check_flags),
+            )
         self.snapshot = snapshot
         self._publish(snapshot)
         if status is not None:
@@ -234,3 +306,9 @@ class State:
             "error": error[:2000] if error else None,
             "app_version": self.options.app_version,
         }
+
+
+def _why_no_flags(options: Options) -> str | None:
+    if not is_installed():
+        return NOT_INSTALLED
+    return NO_ENVIRONMENT if options.environment is None else None

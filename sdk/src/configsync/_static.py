@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from configsync._base import BaseClient
 from configsync._document import MISSING, nested
+from configsync._flags import Flags, given
 from configsync._snapshot import Origin, Snapshot
 
 
@@ -23,9 +24,14 @@ class StaticClient(BaseClient):
 
     __slots__ = ()
 
-    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any] | None = None,
+        *,
+        flags: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(base_url="http://static.invalid", app_id="static")
-        self._put(dict(values or {}))
+        self._put(dict(values or {}), given(flags or {}))
 
     def initialize(self) -> Awaitable[None]:
         """Do nothing: the values are there."""
@@ -37,19 +43,31 @@ class StaticClient(BaseClient):
 
     refresh = follow = close = initialize
 
-    def set(self, values: Mapping[str, Any]) -> None:
-        """Change values by their addresses, and call the listeners as a change would."""
-        self._put(_merged(self.snapshot().config, values))
+    def set(
+        self,
+        values: Mapping[str, Any] | None = None,
+        *,
+        flags: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Change values by their addresses, flags by their names; call the listeners."""
+        now = self.snapshot()
+        known = now.ruled if flags is None else given({**now.ruled.prints, **flags})
+        self._put(_merged(now.config, values or {}), known)
 
     @contextmanager
-    def override(self, values: Mapping[str, Any]) -> Iterator[Self]:
-        """Change values by their addresses for as long as the block runs."""
-        before = self.snapshot().config
-        self.set(values)
+    def override(
+        self,
+        values: Mapping[str, Any] | None = None,
+        *,
+        flags: Mapping[str, Any] | None = None,
+    ) -> Iterator[Self]:
+        """Change values by their addresses, flags by their names, for as long as the block runs."""
+        before = self.snapshot()
+        self.set(values, flags=flags)
         try:
             yield self
         finally:
-            self._put(before)
+            self._put(before.config, before.ruled)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -65,8 +83,8 @@ class StaticClient(BaseClient):
     async def __aexit__(self, *_: object) -> None:
         """Do nothing."""
 
-    def _put(self, document: dict[str, Any]) -> None:
-        self._state.put(Snapshot(document, Origin("static")), float("inf"))
+    def _put(self, document: dict[str, Any], flags: Flags) -> None:
+        self._state.put(Snapshot(document, Origin("static"), flags=flags), float("inf"))
         self._state.listeners.join()
 
 

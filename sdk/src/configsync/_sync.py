@@ -4,6 +4,7 @@ from collections.abc import Coroutine
 from typing import Any, Self
 
 from configsync._base import BaseClient
+from configsync._listeners import CLOSE_SECONDS
 from configsync._thread import run_aside
 
 
@@ -45,6 +46,8 @@ class SyncConfigClient(BaseClient):
         self._is_closed = True
         self._stop()
         self._state.listeners.join()
+        if self._has_usage():
+            run_aside(self._engine.last_words(), CLOSE_SECONDS)
 
     def __enter__(self) -> Self:
         """Initialize."""

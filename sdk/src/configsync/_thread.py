@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -52,8 +53,11 @@ class Thread:
         await self._main(self._ready.set)
 
 
-def run_aside(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in a thread that ends with it, whatever loop runs here."""
+def run_aside(work: Coroutine[Any, Any, T], patience: float | None = None) -> T | None:
+    """Run a coroutine to its end in a thread that ends with it, whatever loop runs here.
+
+    With `patience` seconds it is left to itself after them, and the result is None.
+    """
     outcome: list[tuple[bool, Any]] = []
 
     def run() -> None:
@@ -64,9 +68,20 @@ def run_aside(work: Coroutine[Any, Any, T]) -> T:
 
     thread = threading.Thread(target=run, name="configsync", daemon=True)
     thread.start()
-    thread.join()
+    thread.join(patience)
+    if not outcome:
+        return None
     is_good, value = outcome[0]
     if not is_good:
         raise value
     result: T = value
     return result
+
+
+async def aside(function: Callable[[], T]) -> T:
+    """Run what may block in a thread, which ends with it."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="configsync-aside")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, function)
+    finally:
+        pool.shutdown(wait=False)

@@ -25,6 +25,7 @@ SILENCE_SECONDS = 30.0
 """A server says something every 15 s; a stream that is silent for longer is dead."""
 CHUNK = 64 * 1024
 REVISION = "x-configsync-revision"
+_WITHOUT_BODY = frozenset({httpx.codes.NO_CONTENT, httpx.codes.NOT_MODIFIED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,17 @@ class Fetched:
     secrets: tuple[str, ...] | None
     version: str
     revision: int
+    cursor: Cursor | None
+    stale: float
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedFlags:
+    """An answer to a fetch of flags. `document` None: they are still those of the tag."""
+
+    document: dict[str, Any] | None
+    tag: str | None
+    revision: int | None
     cursor: Cursor | None
     stale: float
 
@@ -106,16 +118,36 @@ class Transport:
         if version is not None:
             body |= {"version": version, "wait": wait}
         query = {"min_revision": str(least)} if least else {}
-        answer, data = await self._call("/configs/fetch", body, query, extra=wait)
+        answer, data = await self._call("/configs/fetch", query, json=body, extra=wait)
         return _fetched(answer, data)
+
+    async def fetch_flags(
+        self, *, least: Cursor | None = None, tag: str | None = None
+    ) -> FetchedFlags:
+        """Read the flags, not older than `least`; with a tag only if they are others."""
+        query = {"environment": str(self._options.environment)}
+        if least:
+            query["min_revision"] = str(least)
+        headers = {"If-None-Match": tag} if tag else {}
+        answer, data = await self._call(
+            "/feature-flags/snapshot", query, method="GET", headers=headers
+        )
+        return _fetched_flags(answer, data)
 
     async def report(self, body: Mapping[str, Any]) -> None:
         """Tell the server what became of a config."""
-        await self._call("/instances/report", body, {})
+        await self._call("/instances/report", {}, json=body)
 
-    async def events(self, since: Cursor | None) -> AsyncGenerator[Event, None]:
+    async def report_usage(self, counts: list[Any], unknown: list[Any]) -> None:
+        """Tell the server which flags were evaluated here."""
+        body = {"environment": self._options.environment, "counts": counts, "unknown": unknown}
+        await self._call("/feature-flags/usage", {}, json=body)
+
+    async def events(self, since: Cursor | None, types: str) -> AsyncGenerator[Event, None]:
         """Yield the events of a stream until it ends; raise when it is silent for too long."""
         query = {"services": self._options.app_id}
+        if types:
+            query["types"] = types
         if self._options.environment is not None:
             query["environments"] = self._options.environment
         if since is not None:
@@ -148,13 +180,21 @@ class Transport:
                 yield event
 
     async def _call(
-        self, path: str, body: Mapping[str, Any], query: dict[str, str], *, extra: float = 0.0
+        self,
+        path: str,
+        query: dict[str, str],
+        *,
+        method: str = "POST",
+        extra: float = 0.0,
+        **more: Any,
     ) -> tuple[httpx.Response, Any]:
-        """POST; return the answer and its JSON, all of it within the time there is."""
+        """Return the answer and its JSON if it has some, all of it within the time there is."""
         deadline = self._options.timeout + extra
         async with _translated(), asyncio.timeout(deadline):
-            async with self._answer("POST", path, query, json=body, timeout=deadline) as answer:
+            async with self._answer(method, path, query, timeout=deadline, **more) as answer:
                 data = await _read(answer)
+            if answer.status_code in _WITHOUT_BODY:
+                return answer, None
             if not answer.is_success:
                 _refuse(answer, data)
             return answer, _parsed(answer, data)
@@ -255,8 +295,25 @@ def _parsed(answer: httpx.Response, data: bytes) -> Any:
     raise ServerUnreachable("the answer is not that of a ConfigSync server")
 
 
+def _stale(answer: httpx.Response) -> float:
+    text = answer.headers.get("x-configsync-stale", "0")
+    return float(text) if text.isdecimal() else 0.0
+
+
+def _fetched_flags(answer: httpx.Response, data: Any) -> FetchedFlags:
+    if data is not None and not isinstance(data, dict):
+        raise ServerUnreachable("the answer is not that of a ConfigSync server")
+    revision = None if data is None else data.get("revision")
+    return FetchedFlags(
+        document=data,
+        tag=answer.headers.get("etag"),
+        revision=revision if isinstance(revision, int) else None,
+        cursor=read_cursor(answer.headers.get(REVISION, "")),
+        stale=_stale(answer),
+    )
+
+
 def _fetched(answer: httpx.Response, data: Any) -> Fetched:
-    stale = answer.headers.get("x-configsync-stale", "0")
     try:
         secrets = data.get("secrets")
         fetched = Fetched(
@@ -265,7 +322,7 @@ def _fetched(answer: httpx.Response, data: Any) -> Fetched:
             version=str(data["version"]),
             revision=int(data["revision"]),
             cursor=read_cursor(answer.headers.get(REVISION, "")),
-            stale=float(stale) if stale.isdecimal() else 0.0,
+            stale=_stale(answer),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ServerUnreachable("the answer is not that of a ConfigSync server") from None

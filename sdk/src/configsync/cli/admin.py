@@ -34,15 +34,16 @@ def envs_create(
 ) -> None:
     """Add an environment."""
     body = {"name": name, "description": description, "protected": protected}
-    answer = here(ctx).api.call("POST", "/environments", body=body).body
-    _done(here(ctx), f"Environment {name} is there.", answer)
+    at = here(ctx)
+    answer = at.api.call("POST", "/environments", body=body).body
+    at.done(f"Environment {name} is there.", answer)
 
 
 def envs_delete(ctx: Context, name: Annotated[str, typer.Argument(help="Which.")]) -> None:
     """Delete an environment in which there is nothing."""
     at = here(ctx)
     at.api.call("DELETE", path_of("environments", name))
-    _done(at, f"Environment {name} is deleted.", {"name": name})
+    at.done(f"Environment {name} is deleted.", {"name": name})
 
 
 def keys_list(ctx: Context) -> None:
@@ -108,7 +109,7 @@ def keys_revoke(ctx: Context, key_id: Id) -> None:
     """End an API key at once."""
     at = here(ctx)
     at.api.call("DELETE", f"{KEYS}/{key_id}")
-    _done(at, f"API key {key_id} is revoked.", {"id": key_id})
+    at.done(f"API key {key_id} is revoked.", {"id": key_id})
 
 
 def workspaces_list(ctx: Context) -> None:
@@ -128,7 +129,7 @@ def workspaces_create(
     at = here(ctx)
     body = {"slug": slug, "name": name}
     answer = at.api.call("POST", WORKSPACES, body=body, scoped=False).body
-    _done(at, f"Workspace {slug} is there. Use it with: --workspace {slug}", answer)
+    at.done(f"Workspace {slug} is there. Use it with: --workspace {slug}", answer)
 
 
 def workspaces_members(
@@ -150,12 +151,6 @@ def workspaces_members(
     found = list(at.api.pages(path, "members", scoped=False))
     rows = [(one["username"], one["role"], one["email"]) for one in found]
     at.show_table({"members": found}, ("USER", "ROLE", "E-MAIL"), rows)
-
-
-def _done(at: Here, message: str, document: Any) -> None:
-    output.say(message)
-    if at.as_json:
-        output.write_json(document)
 
 
 def status(ctx: Context, service: Service = None, environment: Environment = None) -> None:

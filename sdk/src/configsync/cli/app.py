@@ -37,6 +37,26 @@ COMMANDS: Places = {
     "rollback": "history:rollback",
     "watch": "watching:watch",
     "apply": "changes:apply",
+    "flags": {
+        "list": "flags:list_",
+        "get": "flags:get",
+        "set": "flag_setting:set_",
+        "on": "flags:on",
+        "off": "flags:off",
+        "eval": "evaluating:eval_",
+        "explain": "evaluating:explain",
+        "history": "flag_life:history",
+        "diff": "flag_life:diff",
+        "rollback": "flag_life:rollback",
+        "stale": "flag_life:stale",
+        "delete": "flags:delete",
+    },
+    "segments": {
+        "list": "segments:list_",
+        "get": "segments:get",
+        "set": "segments:set_",
+        "delete": "segments:delete",
+    },
     "export": "exporting:export",
     "run": "run:run",
     "envs": {
@@ -60,6 +80,8 @@ COMMANDS: Places = {
 }
 GROUPS = {
     "profiles": "The servers that are known.",
+    "flags": "Feature flags: who gets what, and why.",
+    "segments": "Segments: who is meant, under a name for the rules of all flags.",
     "envs": "The environments of the workspace.",
     "keys": "The API keys of the workspace.",
     "workspaces": "Workspaces and who belongs to them.",
@@ -70,12 +92,15 @@ VERBATIM = {"run"}
 
 
 class _Light:
-    """Takes a text as it is; for everything else typer imports pydantic, which takes 0.3 s."""
+    """Takes texts as they are; for everything else typer imports pydantic, which takes 0.3 s."""
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return what a parameter's value is in its type."""
+        kind = param.type_descriptor.annotation
+        if kind == list[str]:
+            return list(value or ())
         is_one = param.nargs == 1 and not param.multiple
-        is_text = isinstance(value, str) and param.type_descriptor.annotation is str
+        is_text = isinstance(value, str) and kind is str
         if is_one and (value is None or is_text):
             return value
         param._runtime_param = None  # noqa: SLF001  (typer makes its own then)

@@ -1,11 +1,10 @@
 """`apply`: a change set from a file."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from configsync.cli import files, keys, output
+from configsync.cli import describing, files, flag_changes, keys, output
 from configsync.cli.api import PREFIX
 from configsync.cli.context import GLOBAL, Context, Here, Level, Message, here
 from configsync.cli.failures import Code, Failure
@@ -23,7 +22,6 @@ MEMBERS = {
     "is_encrypted": bool,
     "expected_version": int,
 }
-KINDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list"}
 
 
 def apply(
@@ -45,9 +43,8 @@ def apply(
         _rehearse(at, change_set["changes"])
         return
     answer = at.api.call("POST", f"{PREFIX}/changes", body=change_set).body
-    output.say(f"{len(answer['changes'])} keys, revision {answer['revision']}.")
-    if at.as_json:
-        output.write_json(answer)
+    number = describing.count(len(answer["changes"]), "change")
+    at.done(f"{number}, revision {answer['revision']}.", answer)
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -55,9 +52,10 @@ def _read(file: str) -> dict[str, Any]:
     changes = found.get("changes") if isinstance(found, dict) else None
     if not isinstance(changes, list) or not changes:
         raise Failure(f"{file} is no change set: it must have a list named changes.", Code.USAGE)
-    _check_members(found, SET_MEMBERS, file)
+    files.check_members(found, SET_MEMBERS, file)
     for number, one in enumerate(changes, 1):
-        _check_change(one, f"{file}: change {number}")
+        is_of_key = not flag_changes.is_one(one)
+        (_check_change if is_of_key else flag_changes.check)(one, f"{file}: change {number}")
     return dict(found)
 
 
@@ -69,7 +67,7 @@ def _check_change(one: Any, where: str) -> None:
         raise Failure(f"{where} needs op: set, delete or unset.", Code.USAGE)
     if (one["op"] == "set") != ("value" in one):
         raise Failure(f"{where}: a value belongs to set alone.", Code.USAGE)
-    _check_members(one, MEMBERS, where)
+    files.check_members(one, MEMBERS, where)
     if not 0 < len(one["key"]) <= MAX_KEY or not one["key"].isprintable():
         raise Failure(f"{where}: a key has 1 to {MAX_KEY} printable characters.")
     if one["op"] != "set" and one.get("is_encrypted") is not None:
@@ -78,43 +76,48 @@ def _check_change(one: Any, where: str) -> None:
         raise Failure(f"{where}: expected_version must not be less than 0.")
 
 
-def _check_members(found: dict[str, Any], members: Mapping[str, type], where: str) -> None:
-    for name, value in found.items():
-        if name not in members:
-            known = ", ".join(members)
-            raise Failure(f"{where} has a member {name!r}, which is none of {known}.")
-        kind = members[name]
-        is_bool = isinstance(value, bool) and kind not in {bool, object}
-        if value is not None and (is_bool or not isinstance(value, kind)):
-            raise Failure(f"{where}: {name} must be {KINDS[kind]}.")
-
-
 def _rehearse(at: Here, changes: list[dict[str, Any]]) -> None:
     """Show each change beside what is there now; raise Failure where it could not be made."""
-    known = _present(at, changes)
-    found = [_compared(one, known.get((_level(one), one["key"]))) for one in changes]
+    _refuse_unknown(at, changes)
+    known = _present(at, [one for one in changes if not flag_changes.is_one(one)])
+    found = [
+        flag_changes.compared(at, one)
+        if flag_changes.is_one(one)
+        else _compared(one, known.get((_level(one), one["key"])))
+        for one in changes
+    ]
     if at.as_json:
         output.write_json({"dry_run": True, "changes": found})
     for one in [] if at.as_json else found:
         color = {"add": "green", "remove": "red", "change": "yellow"}.get(one["action"], "dim")
         at.write(_line(one), color)
     _refuse_duplicates(changes)
-    late = [f"{one['level']} {one['key']}" for one in found if one["conflict"]]
+    late = [_name(one) for one in found if one["conflict"]]
     if late:
         raise Failure(f"Not at the expected version: {', '.join(late)}.", Code.CONFLICT)
     output.say("Nothing was changed. Without --dry-run it would be, in one revision.")
+
+
+def _name(one: dict[str, Any]) -> str:
+    """Return what is changed, by a change or by what was found about it."""
+    if flag_changes.is_one(one):
+        return flag_changes.name_of(one)
+    return f"{one.get('level') or _level(one)} {one['key']}"
 
 
 def _level(change: dict[str, Any]) -> Level:
     return Level(change.get("service") or GLOBAL, change.get("environment"))
 
 
-def _present(at: Here, changes: list[dict[str, Any]]) -> dict[tuple[Level, str], dict[str, Any]]:
-    levels = {_level(one): None for one in changes}
+def _refuse_unknown(at: Here, changes: list[dict[str, Any]]) -> None:
     known = {one["name"] for one in at.api.pages("/environments", "environments")}
-    unknown = {one.environment for one in levels} - known - {None}
+    unknown = {one.get("environment") for one in changes} - known - {None}
     if unknown:
         raise Failure(f"The workspace has no environment {', '.join(sorted(map(str, unknown)))}.")
+
+
+def _present(at: Here, changes: list[dict[str, Any]]) -> dict[tuple[Level, str], dict[str, Any]]:
+    levels = {_level(one): None for one in changes}
     found: dict[tuple[Level, str], dict[str, Any]] = {}
     for level in output.progress(list(levels), "Reading"):
         found |= {(level, one["key"]): one for one in keys.stored_keys(at.api, level)}
@@ -124,9 +127,9 @@ def _present(at: Here, changes: list[dict[str, Any]]) -> dict[tuple[Level, str],
 def _refuse_duplicates(changes: list[dict[str, Any]]) -> None:
     seen = set()
     for one in changes:
-        if (_level(one), one["key"]) in seen:
-            raise Failure(f"{_level(one)} {one['key']} stands twice in the file.")
-        seen.add((_level(one), one["key"]))
+        if _name(one) in seen:
+            raise Failure(f"{_name(one)} stands twice in the file.")
+        seen.add(_name(one))
 
 
 def _compared(change: dict[str, Any], present: dict[str, Any] | None) -> dict[str, Any]:
@@ -171,7 +174,9 @@ def _masked(value: Any) -> Any:
 
 
 def _line(one: dict[str, Any]) -> str:
-    place = f"{one['level']} {one['key']}"
+    if flag_changes.is_one(one):
+        return flag_changes.line_of(one)
+    place = _name(one)
     old, new = (output.short(one.get(name)) for name in ("old", "new"))
     return {
         "add": f"+ {place}: {new}",

@@ -22,6 +22,10 @@ Environment = Annotated[
     typer.Option("--environment", "-e", help="The environment; '' is the level of all of them."),
 ]
 Message = Annotated[str | None, typer.Option("--message", "-m", help="Why, for the history.")]
+Expected = Annotated[
+    int | None,
+    typer.Option("--expect-version", help="Only if it is at this version; 0: not there yet."),
+]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show the values of secrets.")]
 
 
@@ -82,6 +86,12 @@ class Here:
             output.write_json(document)
         else:
             output.write(text)
+
+    def done(self, message: str, document: Any) -> None:
+        """Say what was done; the result, the document, is for --json alone."""
+        output.say(message)
+        if self.as_json:
+            output.write_json(document)
 
     def show_table(self, document: Any, columns: Sequence[str], rows: Iterable[Any]) -> None:
         """Write the result: the document with --json, else rows under their headings."""

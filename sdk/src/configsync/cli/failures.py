@@ -67,9 +67,15 @@ def _sentences(error: ApiError) -> list[str]:
     is_told = False
     for one in list(error.errors)[:5]:
         if isinstance(one, dict):
-            message = str(one.get("msg", "")).rstrip(".")
+            whole = str(one.get("msg", "")).rstrip(".")
             name = ".".join(map(str, one.get("loc", ())))
-            place = message if name == "body" else f"{name}: {message}"
-            is_told |= said in {message, f"{name}: {message}"}
-            places[place] = None
+            is_told |= said in {whole, f"{name}: {whole}"}
+            message = _unplaced(whole, name)
+            places[message if name == "body" else f"{name}: {message}"] = None
     return [f"{one}." for one in ([] if is_told else [said]) + list(places)]
+
+
+def _unplaced(message: str, place: str) -> str:
+    """Return a message without the end of its place, where it begins with that."""
+    start, _, rest = message.partition(": ")
+    return rest if rest and f".{place}".endswith(f".{start}") else message

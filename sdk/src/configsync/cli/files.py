@@ -2,11 +2,14 @@
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from configsync.cli import keys, output
 from configsync.cli.failures import Code, Failure
+
+KINDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list"}
 
 
 def read(name: str) -> str:
@@ -78,3 +81,15 @@ def _checked(value: Any, name: str) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     raise Failure(f"{name}: {value} must be in quotes, JSON has no such type.", Code.USAGE)
+
+
+def check_members(found: Mapping[str, Any], members: Mapping[str, type], where: str) -> None:
+    """Raise Failure for a member that is none of those, or of another type; null always fits."""
+    for name, value in found.items():
+        if name not in members:
+            known = ", ".join(members)
+            raise Failure(f"{where} has a member {name!r}, which is none of {known}.")
+        kind = members[name]
+        is_bool = isinstance(value, bool) and kind not in {bool, object}
+        if value is not None and (is_bool or not isinstance(value, kind)):
+            raise Failure(f"{where}: {name} must be {KINDS[kind]}.")

@@ -6,7 +6,7 @@ import typer
 
 from configsync.cli import keys, output
 from configsync.cli.api import PREFIX, path_of
-from configsync.cli.context import Context, Environment, Message, Service, here
+from configsync.cli.context import Context, Environment, Here, Message, Service, here
 
 HOW = "SERVICE[@ENVIRONMENT][#VERSION | @REVISION | @TIME]"
 SIGNS = {"+": "green", "-": "red", "~": "yellow"}
@@ -24,7 +24,11 @@ def diff(
     """Show what differs between any two documents; of secrets only that they do."""
     at = here(ctx)
     query = {"from": old, "to": new, "effective": "true" if effective else None}
-    found = at.api.get(f"{PREFIX}/diff", query).body
+    show_diff(at, at.api.get(f"{PREFIX}/diff", query).body, old, new)
+
+
+def show_diff(at: Here, found: dict[str, Any], old: str, new: str) -> None:
+    """Write what the server found to differ between two things of these names."""
     if at.as_json:
         output.write_json(found)
     elif not found["text"]:
@@ -84,6 +88,4 @@ def rollback(
         body = {"target_version": version, "rollback_reason": message}
     done = at.api.call("POST", path, body=body).body
     what = f"{key} of {level}" if key else str(level)
-    output.say(f"{what} is as in version {version} again: now version {done['version']}.")
-    if at.as_json:
-        output.write_json(done)
+    at.done(f"{what} is as in version {version} again: now version {done['version']}.", done)

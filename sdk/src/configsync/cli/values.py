@@ -12,6 +12,7 @@ from configsync.cli.context import (
     GLOBAL,
     Context,
     Environment,
+    Expected,
     Here,
     Level,
     Message,
@@ -31,10 +32,6 @@ OneEnvironment = Annotated[
         "-e",
         help="Only its keys; '' is the level of all of them. Without it: what is set, else all.",
     ),
-]
-Expected = Annotated[
-    int | None,
-    typer.Option("--expect-version", help="Only if it is at this version; 0: not there yet."),
 ]
 KEY_COLUMNS = ("KEY", "VALUE", "SERVICE", "ENVIRONMENT", "VERSION")
 
@@ -188,9 +185,7 @@ def _change(
 
 
 def _changed(at: Here, level: Level, key: str, what: dict[str, Any]) -> None:
-    output.say(f"{key} of {level}: version {what['version']}, revision {what['revision']}.")
-    if at.as_json:
-        output.write_json(what)
+    at.done(f"{key} of {level}: version {what['version']}, revision {what['revision']}.", what)
 
 
 def unset(

@@ -8,6 +8,9 @@ from configsync.cli import output
 from configsync.cli.context import GLOBAL, Context, Environment, Here, Level, Service, here
 from configsync.cli.following import follow
 
+KINDS = {"feature_flag": "flag", "segment": "segment"}
+"""Of what belongs to no service, but to an environment or to all of them."""
+
 
 def watch(
     ctx: Context,
@@ -41,7 +44,9 @@ def _show(at: Here, commit: dict[str, Any]) -> None:
 
 def described(change: dict[str, Any]) -> str:
     """Return one change of a commit in words."""
-    place = Level(change.get("service") or GLOBAL, change.get("environment"))
-    what = f"key {change['key']}" if change.get("key") else str(change["resource_type"])
+    kind = str(change["resource_type"])
+    service, environment = change.get("service") or GLOBAL, change.get("environment")
+    place = environment or "all environments" if kind in KINDS else str(Level(service, environment))
+    what = " ".join(filter(None, (KINDS.get(kind, kind), change.get("key"))))
     version = f" (version {change['version']})" if change.get("version") else ""
     return f"{change['action']:<8} {place}  {what}{version}"

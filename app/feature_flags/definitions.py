@@ -1,0 +1,107 @@
+"""What a body says of a flag, as the definition that shall be stored."""
+
+import secrets
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NoReturn
+
+from app.changes import edits
+from app.changes.plan import Edited, FlagTarget, Stored
+from app.feature_flags.schemas import FlagMembers
+from app.feature_flags.variant_schema import check_schema
+from app.flags.errors import InvalidFlag, WouldRebucket
+from app.formats import json
+from app.models import Action
+from app.rules.errors import Code, RuleError
+from app.rules.rebucketing import rebuckets, with_ranges
+from app.rules.view import rules_of, view_of
+from app.secrets import markers
+from app.secrets.errors import InvalidSecret
+
+Definition = Mapping[str, Any]
+
+PLAIN = frozenset(
+    {
+        *("description", "is_enabled", "variants", "variant_schema", "off_variant"),
+        *("default_variant", "prerequisites", "bucket_by", "hash_version", "tags", "owner"),
+        "expires_at",
+    }
+)
+"""Members that stand in the definition as they were sent."""
+RULE_ID_BYTES = 4
+
+
+def said(target: FlagTarget, old: Definition, body: FlagMembers) -> dict[str, Any]:
+    """Return the definition that a body asks for; what it leaves out stays.
+
+    Raise InvalidFlag.
+    """
+    given = body.model_dump(mode="json", include={*PLAIN}, exclude_unset=True)
+    new = {**old, **given}
+    new = {name: value for name, value in new.items() if value is not None}
+    for member in ("variants", "variant_schema"):
+        if markers.needs_sealing(json.dumps(given.get(member))):
+            markers.replace(given[member], partial(_refuse_secret, member))
+    if body.rules is not None:
+        return new | {"rules": [_with_id(rule) for rule in body.rules]}
+    try:
+        return new | _viewed(old, new, body)
+    except RuleError as error:
+        raise InvalidFlag(error, about=str(target)) from None
+
+
+def _refuse_secret(member: str, _: dict[str, Any]) -> NoReturn:
+    raise InvalidSecret((member,), "flags hold no secrets: clients are sent what is in them")
+
+
+def _viewed(old: Definition, new: Definition, body: FlagMembers) -> dict[str, Any]:
+    """Return the rules that the two members stand for, if they are to change."""
+    names = {"rollout_percentage", "target_users"} & body.model_fields_set
+    view = view_of(old) if "rules" in old else None
+    if names and view is not None and not view.is_representable:
+        message = "is read-only: the rules of this flag say more than it can; write rules"
+        raise RuleError(Code.INVALID_FLAG, (min(names),), message)
+    if not names and view is not None:
+        return {}
+    users, percentage = body.target_users, body.rollout_percentage
+    if view is not None:
+        users = users if "target_users" in names else view.target_users
+        percentage = percentage if "rollout_percentage" in names else view.rollout_percentage
+    return {"rules": rules_of(new, users, percentage)}
+
+
+def _with_id(rule: Any) -> Any:
+    if isinstance(rule, dict) and rule.get("id") is None:
+        return {
+            "id": secrets.token_hex(RULE_ID_BYTES),
+            **{k: v for k, v in rule.items() if k != "id"},
+        }
+    return rule
+
+
+def saved(
+    target: FlagTarget,
+    stored: Stored,
+    old: Definition | None,
+    wanted: Definition,
+    *,
+    accepted: bool,
+    action: Action | None = None,
+) -> Edited:
+    """Return the edit's outcome: splits laid out, and nobody moved unless that is accepted.
+
+    Raise InvalidFlag, WouldRebucket.
+    """
+    try:
+        new = with_ranges(old, wanted)
+        check_schema(new, str(target))
+    except RuleError as error:
+        raise InvalidFlag(error, about=str(target)) from None
+    if old is not None and not accepted:
+        try:
+            reason = rebuckets(old, new)
+        except (KeyError, TypeError):  # not a definition; the check of the commit says why
+            reason = None
+        if reason is not None:
+            raise WouldRebucket(str(reason), str(target))
+    return edits.store(new, action=action)(stored)

@@ -1,0 +1,1 @@
+"""The OpenFeature Remote Evaluation Protocol 0.3: flags for clients that exist already."""
