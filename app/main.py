@@ -19,7 +19,7 @@ from app.auth import passwords
 from app.auth.deps import ANONYMOUS, Caller
 from app.background.loop import Loop
 from app.background.rotations import Rotations
-from app.core import db, garbage, handlers, logs, metrics
+from app.core import cors, db, garbage, handlers, logs, metrics
 from app.core.errors import AppError
 from app.core.http import RequestMiddleware
 from app.core.openapi import DESCRIPTION, TAGS, use_problem_schemas
@@ -116,19 +116,13 @@ def create_app() -> FastAPI:
     app.add_exception_handler(Replay, replayed)
     api.mount(app)
     use_problem_schemas(app)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=["ETag", "Retry-After", "X-Request-ID", "X-ConfigSync-Revision"],
-        )
     app.add_middleware(
         RequestMiddleware,
         deadline_seconds=settings.request_deadline_ms / 1000,
         max_body_bytes=MAX_BODY_BYTES,
     )
+    if options := cors.options():  # outermost: browsers may read refusals, too
+        app.add_middleware(CORSMiddleware, **options)
     app.add_api_route("/", go_to_docs, include_in_schema=False)
     if note_refusal not in handlers.refused:
         handlers.refused.append(note_refusal)

@@ -30,6 +30,7 @@ from app.main import create_server
 from app.outbox import broker
 from app.outbox.recorder import recorder
 from app.secrets.keyring import get_keyring
+from app.usage.recorder import usage
 from tests.client import Briefly, Person, first_admin, register
 
 TEMPLATE = "configsync_template"
@@ -117,13 +118,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     measuring = plugin.cov_controller if plugin else None
     if measuring is None or not item.nodeid.startswith(UNMEASURED):
         return (yield)
-    inherited = os.environ.pop("COVERAGE_PROCESS_CONFIG", "")
+    inherited = os.environ.pop("COVERAGE_PROCESS_CONFIG")
     measuring.pause()
     try:
         return (yield)
     finally:
-        measuring.resume()
         os.environ["COVERAGE_PROCESS_CONFIG"] = inherited
+        measuring.resume()
 
 
 def url_of(name: str) -> str:
@@ -259,6 +260,7 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
 def client(settings: Settings, hashing: None) -> Iterator[TestClient]:
     """Return a client of the whole application, its background thread running."""
     recorder.__init__()
+    usage.__init__()
     with TestClient(Briefly(create_server()), raise_server_exceptions=False) as client:
         yield client
 

@@ -38,7 +38,8 @@ def parse(text: str) -> Frame:
     if "" in found:
         return Frame(COMMENT, None, found[""], None, text)
     retry = int(found["retry"]) if "retry" in found else None
-    return Frame(found["event"], found.get("id"), json.loads(found["data"]), retry, text)
+    data = json.loads(found["data"]) if "data" in found else None
+    return Frame(found.get("event", "message"), found.get("id"), data, retry, text)
 
 
 class Lost(Exception):
@@ -58,6 +59,7 @@ class Stream:
         seconds: float = 20.0,
         body: bytes = b"",
         buffer: int | None = None,
+        path: str = STREAM,
         **query: str,
     ) -> None:
         place = urlsplit(url)
@@ -76,7 +78,7 @@ class Stream:
             shown["Content-Length"] = str(len(body))
         lines = "".join(f"{name}: {value}\r\n" for name, value in shown.items())
         asked = "&".join(part for part in (place.query, urlencode(query)) if part)
-        path = f"{STREAM}?{asked}" if asked else STREAM
+        path = "?".join(filter(None, (path, asked)))
         try:
             self.socket.connect((place.hostname, place.port))
             self.socket.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)

@@ -30,6 +30,8 @@ class KeyDigest:
 
 
 Credential = tokens.Token | KeyDigest
+TOKEN, KEY = "jti:", "key:"
+"""How a credential begins where it is written down."""
 
 ANONYMOUS = Caller()
 OPEN = Caller(username="local", admin=True)
@@ -59,6 +61,21 @@ def credential_of(header: str, shown: str) -> Credential | None:
 def key_digest(text: str) -> KeyDigest:
     """Return the credential of a key's text."""
     return KeyDigest(keys.digest(text))
+
+
+def write_credential(credential: Credential | None) -> str:
+    """Return a text that stands for a credential and cannot be used in its place."""
+    if isinstance(credential, KeyDigest):
+        return KEY + credential.digest
+    return TOKEN + (credential.jti if credential else "")
+
+
+def read_credential(text: str) -> Credential | None:
+    """Return the credential that `write_credential` wrote."""
+    kind, value = text[: len(TOKEN)], text[len(TOKEN) :]
+    if kind == KEY:
+        return KeyDigest(value)
+    return tokens.Token(jti=value, user_id=0, expires_at=0) if value else None
 
 
 CredentialDep = Annotated[Credential | None, Depends(get_credential)]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
@@ -119,6 +119,8 @@ class StrictRoute(APIRoute):
 class Route(APIRoute):
     """A strict route in one transaction, which is repeated when it lost a race."""
 
+    is_strict: ClassVar[bool] = True
+
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, committing(endpoint), **options)
 
@@ -136,7 +138,13 @@ class Route(APIRoute):
             async with request.app.state.admission:
                 return await run_transaction(handle, request)
 
-        return strict(handler, self.dependant)
+        return strict(handler, self.dependant) if self.is_strict else handler
+
+
+class ForeignRoute(Route):
+    """The same for protocols of others, whose clients may send parameters of their own."""
+
+    is_strict = False
 
 
 def strict(handle: Handler, dependant: Dependant) -> Handler:

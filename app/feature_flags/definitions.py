@@ -12,8 +12,9 @@ from app.feature_flags.variant_schema import check_schema
 from app.flags.errors import InvalidFlag, WouldRebucket
 from app.formats import json
 from app.models import Action
+from app.rules.definitions import off_variant_of, on_variant_of, variants_of
 from app.rules.errors import Code, RuleError
-from app.rules.rebucketing import rebuckets, with_ranges
+from app.rules.rebucketing import Rebucketing, rebuckets, with_ranges
 from app.rules.view import rules_of, view_of
 from app.secrets import markers
 from app.secrets.errors import InvalidSecret
@@ -39,6 +40,8 @@ def said(target: FlagTarget, old: Definition, body: FlagMembers) -> dict[str, An
     given = body.model_dump(mode="json", include={*PLAIN}, exclude_unset=True)
     new = {**old, **given}
     new = {name: value for name, value in new.items() if value is not None}
+    if "variants" in given and "off_variant" not in body.model_fields_set:
+        new |= _still_off(old, new)
     for member in ("variants", "variant_schema"):
         if markers.needs_sealing(json.dumps(given.get(member))):
             markers.replace(given[member], partial(_refuse_secret, member))
@@ -48,6 +51,15 @@ def said(target: FlagTarget, old: Definition, body: FlagMembers) -> dict[str, An
         return new | _viewed(old, new, body)
     except RuleError as error:
         raise InvalidFlag(error, about=str(target)) from None
+
+
+def _still_off(old: Definition, new: Definition) -> dict[str, Any]:
+    """Keep the off variant, which would be another one by the order of new variants."""
+    known = new.get("variants")
+    if old.get("variants") is None or not isinstance(known, Mapping):
+        return {}
+    off = off_variant_of(old)
+    return {"off_variant": off} if off in known else {}
 
 
 def _refuse_secret(member: str, _: dict[str, Any]) -> NoReturn:
@@ -99,9 +111,19 @@ def saved(
         raise InvalidFlag(error, about=str(target)) from None
     if old is not None and not accepted:
         try:
-            reason = rebuckets(old, new)
-        except (KeyError, TypeError):  # not a definition; the check of the commit says why
+            reason = rebuckets(old, new) or _turned(old, new)
+        except (KeyError, TypeError, RuleError):  # the check of the commit says what is wrong
             reason = None
         if reason is not None:
             raise WouldRebucket(str(reason), str(target))
     return edits.store(new, action=action)(stored)
+
+
+def _turned(old: Definition, new: Definition) -> Rebucketing | None:
+    """Say whether the order of the variants alone gives those who are in another one."""
+    is_asked = old.get("default_variant") != new.get("default_variant")
+    if is_asked or off_variant_of(old) != off_variant_of(new):
+        return None
+    before, after = on_variant_of(old), on_variant_of(new)
+    is_other = before != after and before in variants_of(new)
+    return Rebucketing.VARIANT_ORDER if is_other else None

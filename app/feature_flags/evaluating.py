@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.configs import crud as configs_crud
-from app.configs.errors import HistoryPruned, UnknownEnvironment
-from app.feature_flags import presenters, rulesets
+from app.configs.errors import UnknownEnvironment
+from app.feature_flags import presenters, rulesets, service
 from app.feature_flags.asking import Asking, Evaluate, EvaluateBatch
 from app.feature_flags.rulesets import RuledFlag, Ruleset
 from app.flags.errors import FlagNotFound
@@ -34,8 +34,7 @@ def load(session: Session, *, access: Access, environment: str, at: int | None =
         session, workspace_id=access.workspace_id, name=environment, at=at
     ):
         raise UnknownEnvironment(environment, access.slug)
-    if at is not None and any(row.history_from > at for row in rows):
-        raise HistoryPruned(at)
+    service.require_past(session, access=access, at=at, environments=[environment])
     return ruleset
 
 
@@ -46,21 +45,30 @@ def require_environment(access: Access, environment: str) -> None:
         raise OutsideScope(Level(None, environment))
 
 
-def evaluate(ruleset: Ruleset, asked: Evaluate, *, access: Access) -> dict[str, Any]:
-    """Return the members of `EvaluationRead`, and count it; raises OutsideScope, FlagNotFound."""
+def evaluate(
+    ruleset: Ruleset, asked: Evaluate, *, access: Access, counted: bool = True
+) -> dict[str, Any]:
+    """Return the members of `EvaluationRead`; raises OutsideScope, FlagNotFound.
+
+    `counted`: as a use of the flag, which looking at the past is not.
+    """
     workspace_id, environment = access.workspace_id, ruleset.environment
     try:
         flag = require_flag(ruleset, asked.flag_name, access)
     except FlagNotFound:
-        usage.unknown(workspace_id, environment, asked.flag_name)
+        if counted:
+            usage.unknown(workspace_id, environment, asked.flag_name)
         raise
     result = flag.compiled.evaluate(context_of(asked.user_id, asked.context))
-    usage.count(workspace_id, environment, flag.name, result.variant, result.rule_id)
+    if counted:
+        usage.count(workspace_id, environment, flag.name, result.variant, result.rule_id)
     return presenters.evaluation(flag, environment, result)
 
 
-def evaluate_some(ruleset: Ruleset, asked: EvaluateBatch, *, access: Access) -> dict[str, Any]:
-    """Return the members of `EvaluationRead` of all flags or some, by name, and count them.
+def evaluate_some(
+    ruleset: Ruleset, asked: EvaluateBatch, *, access: Access, counted: bool = True
+) -> dict[str, Any]:
+    """Return the members of `EvaluationRead` of all flags or some, by name.
 
     Left out are those that are not there, or beyond the key's scope.
     """
@@ -71,8 +79,16 @@ def evaluate_some(ruleset: Ruleset, asked: EvaluateBatch, *, access: Access) -> 
         result = flag.compiled.evaluate(context)
         counts[flag.name, result.variant, result.rule_id] = 1
         found[flag.name] = presenters.evaluation(flag, ruleset.environment, result)
-    usage.count_many(access.workspace_id, ruleset.environment, counts)
+    if counted:
+        usage.count_many(access.workspace_id, ruleset.environment, counts)
+        for name in dict.fromkeys(asked.flags or ()):
+            if name not in ruleset.flags and _covers(access, name, ruleset.environment):
+                usage.unknown(access.workspace_id, ruleset.environment, name)
     return found
+
+
+def _covers(access: Access, name: str, environment: str) -> bool:
+    return access.scopes.covers_flag(name, environment, to_write=False)
 
 
 def chosen(ruleset: Ruleset, names: Collection[str] | None, access: Access) -> list[RuledFlag]:
@@ -80,11 +96,10 @@ def chosen(ruleset: Ruleset, names: Collection[str] | None, access: Access) -> l
     if names is None and ANY in access.scopes.flags:
         return [*ruleset.flags.values()]
     wanted = ruleset.flags if names is None else dict.fromkeys(names)
-    covers = access.scopes.covers_flag
     return [
         ruleset.flags[name]
         for name in wanted
-        if name in ruleset.flags and covers(name, ruleset.environment, to_write=False)
+        if name in ruleset.flags and _covers(access, name, ruleset.environment)
     ]
 
 

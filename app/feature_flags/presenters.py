@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from app.core.answers import raw
 from app.core.db import AnyRow
-from app.feature_flags.rulesets import RuledFlag
+from app.feature_flags.rulesets import RuledFlag, raw_value
 from app.formats import json
 from app.rules.definitions import off_variant_of, variants_of
 from app.rules.results import Result
@@ -21,13 +22,14 @@ def flag(row: AnyRow) -> dict[str, Any]:
         "environment": row.environment,
         "type": row.type,
         "is_enabled": definition.get("is_enabled", True),
-        "rollout_percentage": view.rollout_percentage,
+        "rollout_percentage": raw_value(view.rollout_percentage),
         "target_users": view.target_users,
         "is_simple": view.is_representable,
-        "variants": variants_of(definition),
+        "variants": raw_value(variants_of(definition)),
+        "variant_schema": raw_value(definition.get("variant_schema")),
         "off_variant": off_variant_of(definition),
         "default_variant": definition.get("default_variant"),
-        "rules": definition.get("rules", []),
+        "rules": raw_value(definition.get("rules", [])),
         "prerequisites": definition.get("prerequisites", []),
         "bucket_by": definition.get("bucket_by", "targetingKey"),
         "hash_version": definition.get("hash_version", 1),
@@ -49,7 +51,7 @@ def version(row: AnyRow) -> dict[str, Any]:
         "revision": row.revision,
         "action": row.action,
         "message": row.message,
-        "definition": None if row.content is None else json.loads(row.content),
+        "definition": raw(row.content),
         "created_at": row.at,
         "created_by": row.actor_name,
     }
@@ -59,7 +61,7 @@ def segment(row: AnyRow) -> dict[str, Any]:
     """Return the members of `SegmentRead`."""
     return {
         "name": row.name,
-        **json.loads(row.content),
+        **{name: raw_value(value) for name, value in json.loads(row.content).items()},
         "version": row.version,
         "revision": row.revision,
     }

@@ -6,13 +6,12 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from app.changes.deps import NoPreconditions, Preconditions, expecting
+from app.changes.deps import Preconditions, expecting
 from app.configs.deps import AsOf
 from app.configs.levels import EnvironmentName, Level
 from app.core.answers import answer, not_modified
-from app.core.pagination import after, next_cursor
 from app.core.routing import Route, SessionDep
-from app.core.schemas import PAGE_SIZE, Cursor, Id, Limit, problems
+from app.core.schemas import PAGE_SIZE, Id, Limit, problems
 from app.feature_flags import evaluating, presenters, rulesets, service, snapshots
 from app.feature_flags.asking import (
     Asking,
@@ -26,13 +25,10 @@ from app.feature_flags.schemas import (
     FlagCreate,
     FlagList,
     FlagRead,
-    FlagRollback,
     FlagUpdate,
-    FlagVersionList,
 )
 from app.idempotency.deps import Idempotent
 from app.keys import service as keys_service
-from app.versions import crud as versions_crud
 from app.workspaces.deps import ReadAccess, Waited, WriteAccess
 
 router = APIRouter(prefix="/api/v1/feature-flags", tags=["flags"], route_class=Route)
@@ -64,7 +60,7 @@ def evaluate_flag(body: Evaluate, session: SessionDep, access: ReadAccess, at: A
     """Evaluate one flag for somebody."""
     ruleset = evaluating.load(session, access=access, environment=body.environment, at=at)
     access.count_read("feature_flag", f"{body.flag_name}@{body.environment}")
-    return answer(evaluating.evaluate(ruleset, body, access=access))
+    return answer(evaluating.evaluate(ruleset, body, access=access, counted=at is None))
 
 
 @router.post(
@@ -77,10 +73,10 @@ def evaluate_flags(
 
     All of it is as of one revision.
     """
-    at = access.head if at is None else at
+    is_now, at = at is None, access.head if at is None else at
     ruleset = evaluating.load(session, access=access, environment=body.environment, at=at)
     access.count_read("feature_flag", f"*@{body.environment}")
-    evaluations = evaluating.evaluate_some(ruleset, body, access=access)
+    evaluations = evaluating.evaluate_some(ruleset, body, access=access, counted=is_now)
     members: dict[str, Any] = {"evaluations": evaluations, "revision": at}
     if body.config is not None:
         level = Level.of(body.config.app_id, body.environment)
@@ -112,14 +108,17 @@ def get_snapshot(
 def list_flags(
     session: SessionDep,
     access: ReadAccess,
+    at: AsOf,
     environment: EnvironmentName | None = None,
     tag: Annotated[str | None, Query(max_length=100)] = None,
     q: Annotated[str | None, Query(max_length=255, description="Names that contain it")] = None,
     limit: Limit = PAGE_SIZE,
     offset: Offset = 0,
 ) -> Response:
-    """List flags by name."""
-    found = service.list_flags(session, access=access, environment=environment, tag=tag, text=q)
+    """List flags by name, as they are or were."""
+    found = service.list_flags(
+        session, access=access, environment=environment, tag=tag, text=q, at=at
+    )
     access.count_read("feature_flag", "*")
     return answer(
         {
@@ -129,48 +128,6 @@ def list_flags(
             "offset": offset,
         }
     )
-
-
-@router.get(
-    "/{flag_id}/versions", response_model=FlagVersionList, responses=READ, dependencies=[Waited]
-)
-def list_versions(
-    flag_id: Id,
-    session: SessionDep,
-    access: ReadAccess,
-    limit: Limit = PAGE_SIZE,
-    cursor: Cursor = None,
-) -> Response:
-    """List the versions of a flag, newest first; also of a deleted one."""
-    service.require_place(session, access=access, flag_id=flag_id)
-    rows = versions_crud.list_versions(
-        session, object_id=flag_id, before=after(cursor) or None, limit=limit
-    )
-    access.count_read("feature_flag", str(flag_id))
-    return answer(
-        {
-            "versions": [presenters.version(row) for row in rows],
-            "next_cursor": next_cursor([row.version for row in rows], limit=limit),
-        }
-    )
-
-
-@router.post(
-    "/{flag_id}/rollback", response_model=FlagRead, responses=WRITE, dependencies=[NoPreconditions]
-)
-def roll_back_flag(
-    flag_id: Id, body: FlagRollback, session: SessionDep, access: WriteAccess, _: Idempotent
-) -> Response:
-    """Give a flag the definition of an old version, as a new one."""
-    written = service.roll_back(
-        session,
-        access=access,
-        flag_id=flag_id,
-        version=body.version,
-        message=body.message,
-        accepted=body.accept_rebucketing,
-    )
-    return answer(written.members, etag=written.etag)
 
 
 @router.put("/{flag_id}", response_model=FlagRead, responses=WRITE)
@@ -219,9 +176,10 @@ def get_flag(
     session: SessionDep,
     access: ReadAccess,
     environment: Environment,
+    at: AsOf,
 ) -> Response:
-    """Get a flag as it is stored."""
-    row = service.require_flag(session, access=access, name=name, environment=environment)
+    """Get a flag as it is stored, or as it was."""
+    row = service.require_flag(session, access=access, name=name, environment=environment, at=at)
     access.count_read("feature_flag", f"{name}@{environment}")
     etag = service.etag_of(row)
     return not_modified(request.headers, etag) or answer(presenters.flag(row), etag=etag)

@@ -13,6 +13,8 @@ def check_flag(name: str) -> str:
     """Return a name of a flag or segment, or raise ValueError saying what is wrong."""
     if not _NAME.fullmatch(name):
         raise ValueError("must be 1 to 255 of A-Z a-z 0-9 . _ : / -")
+    if not name.strip("."):  # what a path cannot hold
+        raise ValueError("must not be only dots")
     if name in RESERVED:
         raise ValueError("is a reserved word: choose another name")
     return name

@@ -33,7 +33,7 @@ def read_context(body: bytes) -> Context:
     try:
         said = json.read(body or b"{}")
     except json.JsonError as error:
-        raise OfrepError(PARSE_ERROR, f"The body is {error.args[0]}.") from None
+        raise OfrepError(PARSE_ERROR, f"The body cannot be read: {error.args[0]}.") from None
     if not isinstance(said, dict):
         raise OfrepError(PARSE_ERROR, "The body must be an object with the member context.")
     context = said.get("context")
@@ -60,7 +60,8 @@ def one(ruleset: Ruleset, key: str, context: Context, access: Access) -> bytes:
     covers = access.scopes.covers_flag(key, ruleset.environment, to_write=False)
     flag = ruleset.flags.get(key) if covers else None
     if flag is None:
-        usage.unknown(access.workspace_id, ruleset.environment, key)
+        if covers:
+            usage.unknown(access.workspace_id, ruleset.environment, key)
         details = f"There is no flag '{key}' in {ruleset.environment}."
         raise OfrepError(FLAG_NOT_FOUND, details, status=404)
     result = flag.compiled.evaluate(context)

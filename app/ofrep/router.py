@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -11,7 +11,7 @@ from app.auth.deps import CredentialDep
 from app.configs.errors import UnknownEnvironment
 from app.configs.levels import EnvironmentName
 from app.core.answers import answer, not_modified
-from app.core.routing import Route, SessionDep
+from app.core.routing import ForeignRoute, SessionDep
 from app.core.schemas import problems
 from app.feature_flags import evaluating as flags
 from app.feature_flags.rulesets import Ruleset
@@ -23,12 +23,9 @@ from app.ofrep.schemas import (
     EvaluationRequest,
     EvaluationSuccess,
 )
-from app.realtime.live import Live
-from app.realtime.service import Opening, read_interest
-from app.workspaces.deps import Access, ReadAccess, Waited, open_access
-from app.workspaces.permissions import Permission
+from app.workspaces.deps import Access, ReadAccess, Waited
 
-router = APIRouter(prefix="/ofrep/v1", tags=["flags"], route_class=Route)
+router = APIRouter(prefix="/ofrep/v1", tags=["flags"], route_class=ForeignRoute)
 
 FAILURES: dict[int | str, dict[str, Any]] = {
     400: {"model": EvaluationFailure, "description": "Why nothing could be said"},
@@ -111,34 +108,6 @@ def evaluate_flags(
     known = not_modified(request.headers, etag)
     text = b"" if known else evaluating.many(ruleset, context, access, stream)
     return known or answer(orjson.Fragment(text), etag=etag)
-
-
-@router.get("/events", response_class=Response, responses=problems(401, 403, 404))
-def open_events(
-    request: Request,
-    session: SessionDep,
-    ticket: Annotated[str, Query(max_length=4096, description="From `eventStreams`")],
-    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
-) -> Response:
-    """Be told, as server-sent events, when to evaluate again; the address is in bulk answers."""
-    slug, environment, credential = streams.read_ticket(ticket)
-    access = open_access(session, credential=credential, slug=slug, target_user_id=None)
-    session.info["access"] = access
-    access.require(Permission.READ)
-    live: Live | None = request.scope.get("live")
-    if live is None or live.is_full:
-        return Response(streams.full(), media_type="text/event-stream")
-    request.scope["opening"] = Opening(
-        access,
-        credential,
-        read_interest(access, environments=[environment], types=streams.TYPES),
-        since=None,
-        asked_at=request.scope["asked_at"],
-        hello=streams.Greeting(last_event_id),
-        write=streams.write,
-    )
-    access.count_read("stream", "*")
-    return Response()
 
 
 def _ruleset(session: Session, access: Access, environment: str | None) -> Ruleset:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.auth.deps import Credential, KeyDigest
-from app.auth.tokens import Token
+from app.auth.deps import Credential, read_credential, write_credential
 from app.configs.levels import Level, check_name, check_service
 from app.core import db
 from app.core.errors import Invalid
@@ -24,7 +23,6 @@ from app.workspaces.scopes import covered
 
 TICKET_SECONDS = 30
 TICKET_BYTES = 24
-TOKEN, KEY = "jti:", "key:"
 TYPES = ("configuration", "key", "environment", FLAG, SEGMENT)
 """What changes by revisions."""
 MOST_NAMES = 1000
@@ -74,21 +72,6 @@ def use_ticket(session: Session, *, ticket: str) -> tuple[Credential | None, str
 
 def _digest(ticket: str) -> str:
     return hashlib.sha256(ticket.encode()).hexdigest()
-
-
-def write_credential(credential: Credential | None) -> str:
-    """Return a text that stands for a credential and cannot be used in its place."""
-    if isinstance(credential, KeyDigest):
-        return KEY + credential.digest
-    return TOKEN + (credential.jti if credential else "")
-
-
-def read_credential(text: str) -> Credential | None:
-    """Return the credential that `write_credential` wrote."""
-    kind, value = text[: len(TOKEN)], text[len(TOKEN) :]
-    if kind == KEY:
-        return KeyDigest(value)
-    return Token(jti=value, user_id=0, expires_at=0) if value else None
 
 
 def read_interest(

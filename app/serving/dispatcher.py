@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.auth.deps import Credential, KeyDigest, credential_of
 from app.core import context, db, metrics
 from app.core.answers import is_known, names, tags
+from app.core.cors import Cors
 from app.core.errors import AppError, Unavailable
 from app.core.http import decorate
 from app.core.problems import problem_of
-from app.core.settings import get_settings
 from app.feature_flags.evaluating import require_environment
 from app.serving import evaluations, polling
 from app.serving.calls import (
@@ -65,10 +65,13 @@ _COUNTS = {
 class Shown:
     """What a request shows in its headers."""
 
-    __slots__ = ("_digest", "authorization", "etag", "is_odd", "key", "prefer", "request_id")
+    __slots__ = (
+        *("_digest", "authorization", "etag", "is_odd", "key", "origin", "prefer", "request_id"),
+    )
 
-    def __init__(self, headers: list[tuple[bytes, bytes]], *, cors: bool) -> None:
-        self.authorization = self.key = self.etag = self.prefer = self.request_id = b""
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self.authorization = self.key = self.etag = self.prefer = b""
+        self.request_id = self.origin = b""
         self._digest: bytes | None = None
         self.is_odd = False
         for name, value in headers:
@@ -85,8 +88,9 @@ class Shown:
                 self.request_id = value
             elif name == b"prefer":
                 self.prefer = value
-            elif name == b"origin" and cors:
-                self.is_odd = True
+            elif name == b"origin":
+                self.is_odd = self.is_odd or self.origin != b""
+                self.origin = value
 
     def digest(self) -> bytes:
         """Return what stands for the credential in memory."""
@@ -105,7 +109,7 @@ class Dispatcher:
     def __init__(self, app: ASGIApp, serving: Serving) -> None:
         self.app = app
         self.serving = serving
-        self._cors = bool(get_settings().cors_origins)
+        self._cors = Cors(app)
         self._ids = secrets.token_hex(8)
         self._number = 0
         self._calls: dict[Memo, Call] = {}
@@ -117,7 +121,7 @@ class Dispatcher:
         if scope["type"] != "http" or not path.startswith(PLACES):
             await self.app(scope, receive, send)
             return
-        if scope["method"] == "GET":
+        if scope["method"] == "GET" and not path.startswith(POSTS):
             if not await self._try(scope, send, b""):
                 await self.app(scope, receive, send)
         elif scope["method"] == "POST" and path.startswith(POSTS) and _is_json(scope):
@@ -133,7 +137,7 @@ class Dispatcher:
     async def _try(self, scope: Scope, send: Send, body: bytes) -> bool:
         """Answer from memory if that can be; say whether it was answered."""
         began = time.monotonic()
-        shown = Shown(scope["headers"], cors=self._cors)
+        shown = Shown(scope["headers"])
         memo = (scope["raw_path"], scope["query_string"], body)
         grant = None if shown.is_odd else self.serving.grants.get(shown.digest())
         if grant is not None:
@@ -370,6 +374,7 @@ class Dispatcher:
             "headers": answer.raw_headers,
         }
         decorate(message, request.request_id)
+        message["headers"] += self._cors.headers(shown.origin)
         await send(message)
         await send({"type": "http.response.body", "body": answer.body})
         form = _form(scope)
@@ -415,6 +420,7 @@ class Dispatcher:
             *(answer.unchanged if unchanged else answer.headers),
             (b"x-configsync-revision", space.revision_header(self.serving.feed.epoch)),
             (b"x-request-id", (request_id or self._request_id(shown)).encode()),
+            *self._cors.headers(shown.origin),
         ]
         if stale is not None:
             metrics.snapshot_reads["stale"].count += 1

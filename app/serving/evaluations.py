@@ -94,10 +94,7 @@ def _read(raw_path: bytes, path: str, query: dict[str, str], body: bytes) -> Ask
     environment = query.pop("environment", None)
     if environment is not None:
         check_name(environment)
-    query.pop("flagConfigLastModified", None)
     context = ofrep.read_context(body)
-    if query:
-        return None
     if raw_path == BULK:
         return Asked(Form.OFREP_BULK, environment, workspace, least, body, context=context)
     key = path[len(SINGLE) :]
@@ -109,7 +106,7 @@ def _read(raw_path: bytes, path: str, query: dict[str, str], body: bytes) -> Ask
 def answer(
     asked: Asked, ruleset: Ruleset, access: Access, *, head: int, config: bytes | None, stream: str
 ) -> Answer:
-    """Evaluate; raise FlagNotFound, OutsideScope.
+    """Evaluate; raise NotServed, OutsideScope.
 
     `config` is what a batch wanted beside the flags, `stream` where OFREP hears of changes.
     """
@@ -123,6 +120,8 @@ def answer(
             return Answer(orjson.dumps(error.members(asked.key)), status=error.status)
     members: dict[str, Any]
     if isinstance(asked.said, Evaluate):
+        if asked.said.flag_name not in ruleset.flags:
+            raise NotServed
         members = evaluating.evaluate(ruleset, asked.said, access=access)
     else:
         assert asked.said is not None

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.configs import crud as configs_crud
-from app.configs.errors import EnvironmentNotFound
+from app.configs.errors import UnknownEnvironment
 from app.core.db import AnyRow
 from app.formats import json
 from app.rules.definitions import variants_of
@@ -27,7 +27,7 @@ Definition = Mapping[str, Any]
 
 
 def report(session: Session, *, access: Access, said: UsageReport) -> None:
-    """Count what a client evaluated; raises OutsideScope, EnvironmentNotFound.
+    """Count what a client evaluated; raises OutsideScope, UnknownEnvironment.
 
     Flags beyond the key's scope and variants that a flag does not have are ignored; a rule that
     it does not have counts as none; a flag that is not there is an unknown one.
@@ -74,7 +74,7 @@ def _counted(
 def used(
     session: Session, *, access: Access, environment: str | None, flag: str | None, days: int
 ) -> dict[str, Any]:
-    """Return the members of `UsageRead`; raises OutsideScope, EnvironmentNotFound.
+    """Return the members of `UsageRead`; raises OutsideScope, UnknownEnvironment.
 
     Counts are of this day and so many before it, in UTC.
     """
@@ -135,7 +135,7 @@ def _require_environment(session: Session, access: Access, environment: str) -> 
     if not configs_crud.environment_exists(
         session, workspace_id=access.workspace_id, name=environment
     ):
-        raise EnvironmentNotFound(environment, access.slug)
+        raise UnknownEnvironment(environment, access.slug)
 
 
 def _covers(access: Access, flag: str, environment: str) -> bool:

@@ -30,7 +30,10 @@ from tests.matrix.stage import PLACES, STAGING
 from tests.processes import KEYS, Server, Stage, children, processes, rows, until
 from tests.rotators.receiver import receiver
 
-NAMES = ("query workspace", "POST /api/v1/config body key text")
+NAMES = (
+    *("query workspace", "POST /api/v1/config body key text"),
+    "POST /api/v1/feature-flags/evaluate body flag_name text",
+)
 """How the places end whose errors repeat a name, which is what they are about."""
 
 

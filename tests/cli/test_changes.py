@@ -186,7 +186,6 @@ def test_a_dry_run_shows_flags_and_segments_too(cli: Cli, api, service, file, pr
     ("change", "code", "why"),
     [
         ({"flag": "old", "op": "set"}, 2, "names no environment"),
-        ({"flag": "old", "op": "move", "environment": "staging"}, 2, "create, update, set, delete"),
         ({"flag": "none", "op": "update", "environment": "staging"}, 3, "none"),
         ({"flag": "old", "op": "create", "environment": "staging", "is_enabled": True}, 5, "old"),
         (
@@ -198,7 +197,6 @@ def test_a_dry_run_shows_flags_and_segments_too(cli: Cli, api, service, file, pr
         ({"flag": "old", "op": "set", "environment": "staging", "colour": 1}, 1, "colour"),
         ({"flag": "old", "op": "delete", "environment": "staging", "tags": []}, 1, "tags"),
         ({"segment": "old", "op": "delete"}, 3, "old"),
-        ({"segment": "old", "op": "set", "included": "ada"}, 1, "included"),
     ],
 )
 def test_changes_of_flags_that_cannot_be_made(

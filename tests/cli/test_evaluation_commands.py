@@ -75,9 +75,7 @@ def test_the_context_comes_from_many_places(cli: Cli, color):
     [
         (["--context", "[1]"], "A context is an object"),
         (["--context", "{"], "--context is not JSON"),
-        (["--context", "@none.json"], "Cannot read none.json"),
         (["--attr", "plan"], "NAME=VALUE"),
-        (["--attr", "=pro"], "NAME=VALUE"),
     ],
 )
 def test_a_context_that_is_none(cli: Cli, flag, words, why):

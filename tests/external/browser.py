@@ -99,8 +99,10 @@ class Browser:
         context = self.send("Target.createBrowserContext")["browserContextId"]
         target = self.send("Target.createTarget", url="about:blank", browserContextId=context)
         attached = self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        yield Tab(self, attached["sessionId"])
-        self.send("Target.disposeBrowserContext", browserContextId=context)
+        try:
+            yield Tab(self, attached["sessionId"])
+        finally:
+            self.send("Target.disposeBrowserContext", browserContextId=context)
 
     def close(self) -> None:
         """End it."""

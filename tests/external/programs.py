@@ -37,9 +37,11 @@ def python(url: str, key: str) -> Iterator[Ask]:
         )
         return Outcome(found.value, found.variant, found.reason, found.error_code)
 
-    yield ask
-    api.clear_providers()
-    provider.session.close()
+    try:
+        yield ask
+    finally:
+        api.clear_providers()
+        provider.session.close()
 
 
 def node(url: str, key: str, *calls: dict[str, Any]) -> list[Outcome]:

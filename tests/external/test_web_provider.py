@@ -54,7 +54,7 @@ def test_every_type_reason_and_error(found: dict[str, Outcome], case: Case):
 
 
 def test_one_request_brings_all_flags(web: Web, key: str):
-    assert web.start(key) == "READY"
+    assert web.start(key, **WITHOUT_STREAM) == "READY"
     assert web.ask("on").value is True
     assert web.ask("few", "integer", 7).value == 3
     (request,) = web.see("requests")
@@ -94,8 +94,8 @@ def test_a_change_comes_by_the_stream(web: Web, board: Board):
     assert web.ask("live") == Outcome(False, "off", "DISABLED")
     board.change(flag, is_enabled=True)
     web.shows("live", True)
-    changes = [event for event in web.see("events") if event["event"] == CHANGED]
-    assert changes[-1]["flags"] == ["live"]
+    changes = [event["flags"] for event in web.see("events") if event["event"] == CHANGED]
+    assert ["live"] in changes
     board.change(flag, is_enabled=False)
     web.shows("live", False)
 

@@ -27,7 +27,7 @@ class Web:
         return outcome(self.tab.call("details", call))
 
     def listen(self) -> None:
-        """Wait until its stream is open, and what it said at first was followed."""
+        """Wait until its stream is open and no question is under way."""
         until(lambda: self.tab.run("isListening()"), "the stream is open")
 
     def shows(self, flag: str, value: Any) -> None:

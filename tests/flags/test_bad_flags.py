@@ -98,6 +98,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "half a character": ({"description": "\ud800"}, "invalid_json"),
     "a name that is too long": ({"name": "x" * 256}, "validation_error"),
     "a name of other letters": ({"name": "größe"}, "validation_error"),
+    "a name of dots": ({"name": ".."}, "validation_error"),
     "a reserved name": ({"name": "snapshot"}, "validation_error"),
     "no such environment": ({"environment": "nowhere"}, "unknown_environment"),
 }

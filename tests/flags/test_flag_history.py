@@ -141,6 +141,42 @@ def test_rules_and_the_simple_view_by_turns(ada: Person):
     assert put(ada, flag, target_users=["bob"]).json()["target_users"] == ["bob"]
 
 
+def test_the_order_of_variants_moves_nobody(ada: Person):
+    flag = make(ada, type="string", variants={"a": "x", "b": "y"}, target_users=["eve"])
+    assert (evaluate(ada)["variant"], flag["off_variant"]) == ("a", "b")
+    added = put(ada, flag, variants={"a": "x", "b": "y", "c": "z"}).json()
+    assert (added["off_variant"], added["is_simple"]) == ("b", True)
+    problem = put(ada, flag, variants={"c": "new", "a": "x", "b": "y"})
+    assert_problem(problem, 409, "would_rebucket")
+    assert problem.json()["reason"] == "variant_order"
+    assert evaluate(ada)["variant"] == "a"
+    asked = put(ada, flag, variants={"c": "new", "a": "x", "b": "y"}, accept_rebucketing=True)
+    assert asked.status_code == 200
+    assert evaluate(ada)["variant"] == "c"
+    assert put(ada, flag, off_variant="c").json()["off_variant"] == "c"
+    other = put(ada, flag, variants={"d": "x", "e": "y"}, off_variant="e", target_users=[])
+    assert other.json()["variants"] == {"d": "x", "e": "y"}
+
+
+def test_large_numbers_come_back(ada: Person):
+    large = {"n": 100_000_000_000_000_000_000}
+    rules = [
+        {
+            "id": "r",
+            "when": {"attribute": "n", "op": "gt", "value": 2**70},
+            "serve": {"variant": "a"},
+        }
+    ]
+    flag = make(ada, type="object", variants={"a": large, "b": {}}, rules=rules)
+    assert flag["variants"]["a"] == large
+    assert ada.get(FLAGS).json()["feature_flags"][0]["rules"][0]["when"]["value"] == 2**70
+    versions = ada.get(f"{FLAGS}/{flag['id']}/versions").json()["versions"]
+    assert versions[0]["definition"]["variants"]["a"] == large
+    assert evaluate(ada, context={"n": 2**71})["value"] == large
+    when = {"attribute": "n", "op": "lt", "value": 2**70}
+    assert ada.post(SEGMENTS, {"name": "small", "when": when}).json()["when"] == when
+
+
 @pytest.mark.parametrize(
     ("given", "stored"),
     [

@@ -89,6 +89,7 @@ SET = {"service": "{service}", "environment": "{environment}", "key": "n", "op":
 GRANT = {"name": "{fresh}", "scopes": {"actions": ["admin"]}}
 
 FLAGS = "/api/v1/feature-flags"
+IN_ENVIRONMENT = {"environment": "{environment}"}
 ASKED = {"flag_name": "{name}", "environment": "{environment}", "user_id": "eve"}
 
 LINES = (
@@ -253,9 +254,33 @@ LINES = (
     Line("PUT", f"{FLAGS}/{{flag_id}}", CHANGE, FLAG, body={"owner": "{fresh}"}, uses="flag"),
     Line("DELETE", f"{FLAGS}/{{flag_id}}", WRITE, FLAG, uses="flag", spends=True),
     Line("POST", f"{FLAGS}/{{name}}/explain", READ, FLAG, body=ASKED, uses="flag"),
+    Line("GET", f"{FLAGS}/{{name}}", READ, FLAG, query=IN_ENVIRONMENT, uses="flag"),
     Line(
-        "GET", f"{FLAGS}/{{name}}", READ, FLAG, query={"environment": "{environment}"}, uses="flag"
+        "GET", f"{FLAGS}/{{flag_id}}/diff", READ, FLAG, query={"from": "1", "to": "1"}, uses="flag"
     ),
+    Line("GET", f"{FLAGS}/snapshot", READ, FLAG, query=IN_ENVIRONMENT, uses="flag"),
+    Line("POST", f"{FLAGS}/usage", READ, FLAG, body=IN_ENVIRONMENT, uses="flag"),
+    Line("GET", f"{FLAGS}/usage", READ, FLAG, query=IN_ENVIRONMENT, uses="flag"),
+    Line("GET", f"{FLAGS}/stale", READ, FLAG, query=IN_ENVIRONMENT, uses="flag"),
+    Line(
+        "POST",
+        "/ofrep/v1/evaluate/flags/{key}",
+        READ,
+        FLAG,
+        query=IN_ENVIRONMENT,
+        body={"context": {"targetingKey": "eve"}},
+        uses="flag",
+    ),
+    Line(
+        "POST",
+        "/ofrep/v1/evaluate/flags",
+        READ,
+        FLAG,
+        query=IN_ENVIRONMENT,
+        body={"context": {"targetingKey": "eve"}},
+        uses="flag",
+    ),
+    Line("GET", "/ofrep/v1/events", READ, FLAG, query=IN_ENVIRONMENT, uses="flag"),
     Line("GET", "/api/v1/segments", READ),
     Line("POST", "/api/v1/segments", WRITE, EVERYTHING, body={"name": "{fresh}"}),
     Line("GET", "/api/v1/segments/{name}", READ, uses="segment"),

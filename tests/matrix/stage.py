@@ -367,7 +367,7 @@ class Stage:
     def _flag(self, place: Place) -> Names:
         body = {"name": self.fresh(), "environment": place, "is_enabled": True}
         made = self.call("POST", FLAGS, body)
-        return {"name": made["name"], "flag_id": made["id"]}
+        return {"name": made["name"], "key": made["name"], "flag_id": made["id"]}
 
     def _segment(self) -> Names:
         name = self.fresh()

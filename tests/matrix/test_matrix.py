@@ -15,8 +15,9 @@ from starlette.routing import Mount
 
 from app.main import create_server
 from app.outbox.recorder import recorder
+from app.usage.recorder import usage
 from tests.client import Briefly, framework
-from tests.conftest import TEMPLATE, environment, execute, url_of
+from tests.conftest import copy_template, environment, execute, url_of
 from tests.matrix.routes import LINES, MARK, OPEN, Line
 from tests.matrix.stage import (
     CALLERS,
@@ -71,7 +72,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One application and one database for the whole matrix."""
     folder = tmp_path_factory.mktemp("matrix")
     database = f"test_{uuid.uuid4().hex}"
-    execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}")
+    copy_template(database)
     with environment(
         DATABASE_URL=url_of(database),
         DATA_DIR=str(folder / "data"),
@@ -80,6 +81,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         ENCRYPTION_KEY="test-encryption-key-0123456789-abcdefgh",
     ):
         recorder.__init__()
+        usage.__init__()
         with TestClient(Briefly(create_server()), raise_server_exceptions=False) as client:
             yield Stage(client)
     execute(f"DROP DATABASE {database} WITH (FORCE)")
@@ -133,7 +135,7 @@ def test_methods_that_nobody_declared_are_refused(stage: Stage):
 
 FILLER = (
     *("user_id", "service_name", "name", "key_id", "config_id", "key", "user", "event_id"),
-    *("version_id", "other_version_id", "handle"),
+    *("version_id", "other_version_id", "handle", "flag_id"),
 )
 
 

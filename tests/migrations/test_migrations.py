@@ -1,5 +1,7 @@
 """The schema is what the models say, and every migration goes down and up again."""
 
+import re
+
 from sqlalchemy import create_engine, inspect
 
 from alembic import command
@@ -8,9 +10,11 @@ from app.launcher.migrations import config
 
 
 def tables(settings: Settings) -> set[str]:
+    """Return the tables without the months of partitioned ones, which servers add to."""
     engine = create_engine(settings.database())
     try:
-        return set(inspect(engine).get_table_names())
+        names = inspect(engine).get_table_names()
+        return {name for name in names if not re.search(r"_p\d{6}$", name)}
     finally:
         engine.dispose()
 

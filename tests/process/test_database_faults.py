@@ -1,6 +1,7 @@
 """What a caller sees while PostgreSQL is busy, away or frozen."""
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,21 +19,10 @@ SHAPE = {
 class Setting:
     """A server on a PostgreSQL of its own, and a person with one document."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.postgres: Postgres = stage.postgres()
-        settings = {
-            "DATABASE_URL": self.postgres.dsn,
-            "REQUEST_DEADLINE_MS": str(DEADLINE_MS),
-            "DB_STATEMENT_TIMEOUT_MS": "1500",
-            "DB_LOCK_TIMEOUT_MS": "600",
-            "DB_POOL_SIZE": "3",
-            **KEYS,
-        }
-        migrated = stage.run("migrate", **settings)
-        assert migrated.returncode == 0, migrated.stderr
-        self.server: Server = stage.server(**settings)
-        self.client = self.server.client()
-        self.ada: Person = register(self.client, "ada")
+    def __init__(self, postgres: Postgres, server: Server, username: str) -> None:
+        self.postgres, self.server = postgres, server
+        self.client = server.client()
+        self.ada: Person = register(self.client, username)
         self.write(0)
 
     def write(self, number: int):
@@ -42,9 +32,30 @@ class Setting:
         return self.ada.get("/config/get", service="billing")
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Postgres, Server]]:
+    """Give a PostgreSQL and a server that every test leaves well."""
+    stage = Stage()
+    try:
+        postgres = stage.postgres()
+        settings = {
+            "DATABASE_URL": postgres.dsn,
+            "REQUEST_DEADLINE_MS": str(DEADLINE_MS),
+            "DB_STATEMENT_TIMEOUT_MS": "1500",
+            "DB_LOCK_TIMEOUT_MS": "600",
+            "DB_POOL_SIZE": "3",
+            **KEYS,
+        }
+        migrated = stage.run("migrate", **settings)
+        assert migrated.returncode == 0, migrated.stderr
+        yield postgres, stage.server(**settings)
+    finally:
+        stage.close()
+
+
 @pytest.fixture
-def setting(stage):
-    setting = Setting(stage)
+def setting(served: tuple[Postgres, Server], request: pytest.FixtureRequest) -> Iterator[Setting]:
+    setting = Setting(*served, request.node.name)
     yield setting
     setting.client.close()
 

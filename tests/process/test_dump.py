@@ -14,7 +14,7 @@ from app.core import db
 from app.launcher import store
 from app.launcher.store import StoreError
 from tests.client import PASSWORD, login, register
-from tests.conftest import TEMPLATE, environment, execute, url_of
+from tests.conftest import copy_template, environment, execute, url_of
 from tests.processes import KEYS, Stage, rows
 
 STATE = (
@@ -30,7 +30,7 @@ STATE = (
 def other() -> Iterator[str]:
     """Give a second migrated and empty database."""
     name = f"test_{uuid.uuid4().hex}"
-    execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    copy_template(name)
     yield url_of(name)
     execute(f"DROP DATABASE {name} WITH (FORCE)")
 

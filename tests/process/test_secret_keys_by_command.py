@@ -58,9 +58,8 @@ def waiting(dsn: str) -> int:
     )[0][0]
 
 
-def test_a_rotation_that_is_killed_is_continued_and_nobody_notices(stage: Stage):
-    postgres = stage.postgres()
-    settings = {**SETTINGS, **KEYS, "DATABASE_URL": postgres.dsn}
+def test_a_rotation_that_is_killed_is_continued_and_nobody_notices(stage: Stage, database: str):
+    settings = {**SETTINGS, **KEYS, "DATABASE_URL": database}
     assert stage.run("migrate", **settings).returncode == 0
     server = stage.server(**settings)
     with server.client() as client:
@@ -74,35 +73,35 @@ def test_a_rotation_that_is_killed_is_continued_and_nobody_notices(stage: Stage)
                 run = rotation(stage, **settings)
                 begun = until(
                     lambda run=run: (
-                        run.popen.poll() is not None
-                        or 0 < waiting(postgres.dsn) < SERVICES * SECRETS
+                        run.popen.poll() is not None or 0 < waiting(database) < SERVICES * SECRETS
                     ),
                     "it has begun",
                 )
                 assert begun
                 run.kill()
-                killed += waiting(postgres.dsn) > 0
+                killed += waiting(database) > 0
             done = stage.run("keys", "rotate", **settings)
             assert done.returncode == 0, done.stderr
             assert "retired" in done.stderr
         finally:
             reader.end()
         assert killed > 0
-        assert (reader.wrong, waiting(postgres.dsn)) == ([], 0)
+        assert (reader.wrong, waiting(database)) == ([], 0)
         assert reader.reads > 20
         said = stage.run("keys", "status", **settings).stderr
         assert f"Secrets: {SERVICES * SECRETS}, of which under old data keys: 0" in said
         assert "Secrets can be read." in said
 
 
-def test_keys_in_a_file_take_over_and_a_wrong_one_seals(stage: Stage, tmp_path: Path):
-    postgres = stage.postgres()
+def test_keys_in_a_file_take_over_and_a_wrong_one_seals(
+    stage: Stage, database: str, tmp_path: Path
+):
     file = tmp_path / "keys"
     file.write_text(f"{OLD}\n")
     file.chmod(0o600)
     settings = {
         **SETTINGS,
-        "DATABASE_URL": postgres.dsn,
+        "DATABASE_URL": database,
         "ENCRYPTION_KEY_FILE": str(file),
     }
     stage.run("migrate", **settings)
@@ -125,8 +124,8 @@ def test_keys_in_a_file_take_over_and_a_wrong_one_seals(stage: Stage, tmp_path: 
     assert "Sealed: secrets cannot be read." in said
 
 
-def test_without_a_key_the_server_does_not_start(stage: Stage):
-    settings = {**SETTINGS, "DATABASE_URL": stage.postgres().dsn}
+def test_without_a_key_the_server_does_not_start(stage: Stage, database: str):
+    settings = {**SETTINGS, "DATABASE_URL": database}
     stage.run("migrate", **settings)
     server = stage.start_server(**settings)
     assert server.wait() == 1

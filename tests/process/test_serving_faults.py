@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import psycopg2
 import pytest
 
 from tests.client import Person, create_key, login, register
-from tests.conftest import execute, url_of
+from tests.conftest import copy_template, execute, url_of
 from tests.processes import KEYS, Postgres, Server, Stage, until
 
 PATHS = ("/config/billing", "/config/get?service=billing", "/api/v1/config/n?service_name=billing")
@@ -27,6 +28,7 @@ SETTINGS = {
     "DB_CONNECT_TIMEOUT_S": "1",
 }
 STALE = "x-configsync-stale"
+NUMBERS = count()
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
@@ -54,14 +56,20 @@ class Reader:
         return [*map(self.get, PATHS), self.fetch()]
 
 
+def start(stage: Stage, dsn: str, number: int, **settings: str) -> list[Server]:
+    """Start servers of one database."""
+    settings = {**SETTINGS, "DATABASE_URL": dsn, **settings}
+    servers = [stage.start_server(**settings) for _ in range(number)]
+    return [server.ready() for server in servers]
+
+
 class Setting:
     """Servers on one database, a person who writes and a program that reads."""
 
-    def __init__(self, stage: Stage, dsn: str, servers: int, **settings: str) -> None:
-        self.settings = {**SETTINGS, "DATABASE_URL": dsn, **settings}
-        self.servers = [stage.start_server(**self.settings) for _ in range(servers)]
-        self.clients = [one.ready().client(timeout=30) for one in self.servers]
-        self.ada = register(self.clients[0], "ada")
+    def __init__(self, servers: list[Server]) -> None:
+        self.servers = servers
+        self.clients = [one.client(timeout=30) for one in servers]
+        self.ada = register(self.clients[0], f"ada{next(NUMBERS)}")
         self.write(0)
         made = create_key(self.ada, scopes={"actions": ["read"]})
         self.key_id = made["id"]
@@ -76,7 +84,7 @@ class Setting:
 
     def at(self, place: int) -> Person:
         """Return the person at another server."""
-        return Person(self.clients[place], self.ada.token, self.ada.id, "ada")
+        return Person(self.clients[place], self.ada.token, self.ada.id, self.ada.username)
 
     def write(self, number: Any, *, place: int = 0) -> httpx.Response:
         answer = self.at(place).update("billing", {"n": number})
@@ -101,13 +109,33 @@ def timed(ask: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
     return answer, time.monotonic() - began
 
 
-@pytest.fixture
-def own(stage: Stage) -> Iterator[tuple[Postgres, Setting]]:
-    """Give a server on a PostgreSQL of its own."""
-    postgres = stage.postgres()
-    migrated = stage.run("migrate", DATABASE_URL=postgres.dsn, **KEYS)
+@pytest.fixture(scope="module")
+def house() -> Iterator[Stage]:
+    """Give a place for what several tests use, each as somebody else."""
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(scope="module")
+def postgres(house: Stage) -> Postgres:
+    """Give a PostgreSQL that may be stopped and frozen."""
+    postgres = house.postgres()
+    migrated = house.run("migrate", DATABASE_URL=postgres.dsn, **KEYS)
     assert migrated.returncode == 0, migrated.stderr
-    setting = Setting(stage, postgres.dsn, 1)
+    return postgres
+
+
+@pytest.fixture(scope="module")
+def alone(house: Stage, postgres: Postgres) -> list[Server]:
+    """Give a server on that PostgreSQL."""
+    return start(house, postgres.dsn, 1)
+
+
+@pytest.fixture
+def own(postgres: Postgres, alone: list[Server]) -> Iterator[tuple[Postgres, Setting]]:
+    """Give somebody at a server on a PostgreSQL of its own, which is well again afterwards."""
+    setting = Setting(alone)
     yield postgres, setting
     setting.close()
 
@@ -175,10 +203,28 @@ def test_frozen(own):
     assert reader.value() == 1
 
 
-@pytest.fixture
-def pair(stage: Stage, database: str) -> Iterator[Setting]:
+@pytest.fixture(scope="module")
+def two(house: Stage) -> Iterator[list[Server]]:
     """Give two servers of one database."""
-    setting = Setting(stage, database, 2)
+    name = f"test_{uuid.uuid4().hex}"
+    copy_template(name)
+    yield start(house, url_of(name), 2)
+    house.close()
+    execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def pair(two: list[Server]) -> Iterator[Setting]:
+    """Give somebody at two servers that other tests use too."""
+    setting = Setting(two)
+    yield setting
+    setting.close()
+
+
+@pytest.fixture
+def doomed(stage: Stage, database: str) -> Iterator[Setting]:
+    """Give two servers whose database another one takes the place of."""
+    setting = Setting(start(stage, database, 2))
     yield setting
     setting.close()
 
@@ -226,7 +272,7 @@ def test_a_person_reads_the_own_write_in_the_other_process(pair):
         old, new = ("billing", "payments") if number % 2 == 0 else ("payments", "billing")
         here, there = number % 2, (number + 1) % 2
         assert pair.at(there).get(f"/config/{old}").status_code == 200
-        path = f"/api/v1/workspaces/ada/services/{old}"
+        path = f"/api/v1/workspaces/{pair.ada.username}/services/{old}"
         renamed = pair.at(here).request("PATCH", path, json={"name": new})
         assert renamed.status_code == 200, renamed.text
         assert pair.at(there).get(f"/config/{old}").status_code == 404, number
@@ -292,23 +338,23 @@ def restored(pair: Setting, expected: Any, before: str, head: int) -> None:
         old = reader.get(f"/config/billing?min_revision={before}-1")
         assert (old.status_code, old.json()["code"]) == (410, "unknown_epoch")
     assert len({epoch_of(reader.get()) for reader in pair.readers}) == 1, "one epoch for all"
-    pair.ada = login(pair.clients[0], "ada")
+    pair.ada = login(pair.clients[0], pair.ada.username)
     pair.write("after")
     until(lambda: {one.value() for one in pair.readers} == {"after"}, "goes on", seconds=2)
 
 
-def test_an_older_dump_is_loaded_under_running_servers(stage, pair, database):
+def test_an_older_dump_is_loaded_under_running_servers(stage, doomed, database):
     file = stage.place / "older.dump"
-    pair.write("dumped")
+    doomed.write("dumped")
     done = stage.run("dump", str(file), DATABASE_URL=database, **KEYS)
     assert done.returncode == 0, done.stderr
     for number in range(3):
-        answer = pair.write(number)
-    for reader in pair.readers:
+        answer = doomed.write(number)
+    for reader in doomed.readers:
         until(lambda reader=reader: reader.value() == 2, "read", seconds=2)
     done = stage.run("load", str(file), "--replace", DATABASE_URL=database, **KEYS)
     assert done.returncode == 0, done.stderr
-    restored(pair, "dumped", epoch_of(answer), 2)
+    restored(doomed, "dumped", epoch_of(answer), 2)
 
 
 def swap(database: str, other: str) -> None:
@@ -324,9 +370,9 @@ def swap(database: str, other: str) -> None:
     execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
-def test_an_older_copy_takes_the_place_of_the_database(pair, database):
+def test_an_older_copy_takes_the_place_of_the_database(doomed, database):
     """Nobody begins a new epoch for it: the servers notice and do."""
-    pair.write("copied")
+    doomed.write("copied")
     name = database.rpartition("/")[2].partition("?")[0]
     copy = f"test_{uuid.uuid4().hex}"
     for _ in range(100):  # while nobody is connected for a moment
@@ -338,12 +384,12 @@ def test_an_older_copy_takes_the_place_of_the_database(pair, database):
             continue
     try:
         for number in range(3):
-            until(lambda: pair.readers[0].get().status_code == 200, "it is there again")
-            answer = until(lambda number=number: written(pair, number), "written", seconds=10)
-        for reader in pair.readers:
+            until(lambda: doomed.readers[0].get().status_code == 200, "it is there again")
+            answer = until(lambda number=number: written(doomed, number), "written", seconds=10)
+        for reader in doomed.readers:
             until(lambda reader=reader: reader.get().json()["config"] == {"n": 2}, "read")
         swap(database, url_of(copy))
-        restored(pair, "copied", epoch_of(answer), 2)
+        restored(doomed, "copied", epoch_of(answer), 2)
     finally:
         execute(f"DROP DATABASE IF EXISTS {copy} WITH (FORCE)")
 
@@ -355,7 +401,7 @@ def written(pair: Setting, number: int) -> httpx.Response | None:
 
 def test_redis_has_nothing_to_do_with_reads(stage, database):
     redis = stage.redis()
-    setting = Setting(stage, database, 1, REDIS_URL=redis.url)
+    setting = Setting(start(stage, database, 1, REDIS_URL=redis.url))
     [reader] = setting.readers
 
     def works(what: str) -> None:
@@ -381,31 +427,29 @@ def test_redis_has_nothing_to_do_with_reads(stage, database):
 
 @pytest.mark.skipif(not FAKETIME, reason="there is no libfaketime")
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])
-def test_a_clock_an_hour_off(stage, database, offset):
+def test_a_clock_an_hour_off(stage, pair, offset):
     """Only the database's clock counts: for keys, for what is fresh, for what is stale."""
-    setting = Setting(stage, database, 1)
     wrong = stage.server(
-        **setting.settings,
+        **pair.servers[0].settings,
         LD_PRELOAD=str(FAKETIME[0]),
         FAKETIME=offset,
         DONT_FAKE_MONOTONIC="1",
     )
     ends = datetime.now(UTC) + timedelta(seconds=6)
     scopes = {"actions": ["read"]}
-    short = create_key(setting.ada, scopes=scopes, expires_at=ends.isoformat())
+    short = create_key(pair.ada, scopes=scopes, expires_at=ends.isoformat())
     half = datetime.now(UTC) + timedelta(minutes=30)
-    long = create_key(setting.ada, scopes=scopes, expires_at=half.isoformat())
+    long = create_key(pair.ada, scopes=scopes, expires_at=half.isoformat())
     readers = [Reader(wrong, one["key"]) for one in (short, long)]
     for number in range(3):
-        setting.write(number)
+        pair.write(number)
         for reader in readers:
             follows(reader, number, seconds=1)
             assert not is_stale(reader.get())
-    until(lambda: readers[0].get().status_code == 401, "it ends when the database says", seconds=9)
+    until(lambda: readers[0].get().status_code == 401, "it ends when the database says")
     assert datetime.now(UTC) > ends
     assert readers[0].get().json()["code"] == "api_key_expired"
-    assert setting.ada.request("DELETE", f"/api/v1/api-keys/{long['id']}").status_code == 204
+    assert pair.ada.request("DELETE", f"/api/v1/api-keys/{long['id']}").status_code == 204
     until(lambda: readers[1].get().status_code == 401, "it is revoked", seconds=1)
     for reader in readers:
         reader.client.close()
-    setting.close()

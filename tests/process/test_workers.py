@@ -3,11 +3,14 @@
 import os
 import signal
 import socket
+import uuid
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.client import PASSWORD, login, register
+from tests.conftest import copy_template, execute, url_of
 from tests.processes import KEYS, Server, Stage, children, members, processes, until
 
 
@@ -17,11 +20,29 @@ def serving(server: Server) -> list[int]:
     return [pid for pid in children(server.pid) if pid in spawned]
 
 
-@pytest.fixture
-def pair(stage: Stage, database: str) -> Server:
+def start(stage: Stage, database: str) -> Server:
     server = stage.server(DATABASE_URL=database, WORKERS="2", **KEYS)
     until(lambda: len(serving(server)) == 2, "both processes live")
     return server
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Server]:
+    """Give two processes that several tests use."""
+    name = f"test_{uuid.uuid4().hex}"
+    copy_template(name)
+    stage = Stage()
+    try:
+        yield start(stage, url_of(name))
+    finally:
+        stage.close()
+        execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def doomed(stage: Stage, database: str) -> Server:
+    """Give two processes that end."""
+    return start(stage, database)
 
 
 def fresh(server: Server, token: str, method: str, path: str, **options) -> httpx.Response:
@@ -43,10 +64,10 @@ def test_a_person_reads_the_own_last_write_whichever_process_answers(pair):
 
 def test_a_logout_is_refused_at_once_everywhere(pair):
     with pair.client() as client:
-        register(client, "ada")
+        register(client, "bob")
     for _ in range(5):
         with pair.client() as client:
-            token = login(client, "ada").token
+            token = login(client, "bob").token
         for _ in range(4):
             assert fresh(pair, token, "GET", "/auth/me").status_code == 200
         assert fresh(pair, token, "POST", "/auth/logout").status_code == 200
@@ -56,7 +77,7 @@ def test_a_logout_is_refused_at_once_everywhere(pair):
 
 def test_a_killed_process_is_replaced(pair):
     with pair.client() as client:
-        token = register(client, "ada").token
+        token = register(client, "eve").token
     victim = serving(pair)[0]
     os.kill(victim, signal.SIGKILL)
 
@@ -69,20 +90,20 @@ def test_a_killed_process_is_replaced(pair):
         assert fresh(pair, token, "GET", "/auth/me").status_code == 200
 
 
-def test_a_killed_launcher_leaves_no_server_behind(pair):
-    os.kill(pair.pid, signal.SIGKILL)
-    pair.wait()
-    until(lambda: not members(pair.pid), "the processes end")
+def test_a_killed_launcher_leaves_no_server_behind(doomed):
+    os.kill(doomed.pid, signal.SIGKILL)
+    doomed.wait()
+    until(lambda: not members(doomed.pid), "the processes end")
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        again.bind(("127.0.0.1", pair.port))
+        again.bind(("127.0.0.1", doomed.port))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_launcher_ends_its_processes(pair, number):
-    os.kill(pair.pid, number)
-    assert pair.wait() == 0
-    until(lambda: not members(pair.pid), "the processes end")
+def test_the_launcher_ends_its_processes(doomed, number):
+    os.kill(doomed.pid, number)
+    assert doomed.wait() == 0
+    until(lambda: not members(doomed.pid), "the processes end")
 
 
 def test_embedded_with_two_processes(stage):

@@ -16,6 +16,7 @@ from app.launcher.commands import MAX_MESSAGE_BYTES
 from app.main import create_server
 from app.outbox.recorder import recorder
 from app.realtime.live import Live
+from app.usage.recorder import usage
 from tests.client import Person, create_key, first_admin, register
 from tests.conftest import TEMPLATE, environment, execute, url_of
 from tests.processes import until
@@ -101,6 +102,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         MAX_LISTENERS="300",
     ):
         recorder.__init__()
+        usage.__init__()
         # With its protocol named, or asyncio leaves Nagle's algorithm on.
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))

@@ -1,12 +1,13 @@
 """What type checkers see of the public names; `test_typing.py` has mypy look at it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, assert_type
 
 from configsync import (
     Binding,
     ConfigClient,
+    FlagDetails,
     FrozenDict,
     Snapshot,
     StaticClient,
@@ -40,6 +41,22 @@ def reading(client: ConfigClient | SyncConfigClient | StaticClient | Snapshot) -
     assert_type(client.source, Literal["server", "cache", "fallback", "static", "none"])
 
 
+def flags(client: ConfigClient | SyncConfigClient | StaticClient | Snapshot) -> None:
+    """Check the flags, which all of them have."""
+    assert_type(client.flag("a"), bool)
+    assert_type(client.flag("a", "eve", {"b": 1}, True), bool)
+    assert_type(client.flag("a", user_id=1, default=False), bool)
+    assert_type(client.flag("a", default="text"), str)
+    assert_type(client.flag("a", default=1), int)
+    assert_type(client.flag("a", default=0.5), float)
+    assert_type(client.flag("a", default={"b": 1}), Mapping[str, Any])
+    assert_type(client.flag("a", default=[1]), list[Any] | tuple[Any, ...])
+    assert_type(client.flag("a", default=None), Any)
+    assert_type(client.flag_details("a", default="text"), FlagDetails)
+    assert_type(client.flag_details("a").error, str | None)
+    assert_type(client.flags("eve", {"b": 1}), dict[str, Any])
+
+
 def about(client: ConfigClient | SyncConfigClient) -> None:
     """Check what clients have besides."""
     assert_type(client.status, Status)
@@ -48,6 +65,9 @@ def about(client: ConfigClient | SyncConfigClient) -> None:
     assert_type(client.bind(Model), Binding[Model])
     assert_type(client.bind(Model, prefix="a").current, Model)
     assert_type(client.on_change(print, key="a"), Callable[[], None])
+    assert_type(client.on_flag_change(print), Callable[[], None])
+    client.on_flag_change(lambda names: names | {"a"})
+    assert_type(client.status.flags, str | None)
     with client.snapshot() as moment:
         assert_type(moment, Snapshot)
 
@@ -81,6 +101,8 @@ def synchronous() -> None:
 def wrong(client: SyncConfigClient) -> None:
     """Check that mistakes are found: an `ignore` that is not needed is an error."""
     client.get(1)  # type: ignore[arg-type]
+    client.flag(1)  # type: ignore[call-overload]
+    client.flag("a", default=object())  # type: ignore[call-overload]
     client.on_change(1)  # type: ignore[arg-type]
     print(client.bind(Model).current.port)  # type: ignore[attr-defined]  # noqa: T201
     SyncConfigClient("http://localhost")  # type: ignore[call-arg]

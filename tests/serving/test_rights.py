@@ -270,6 +270,39 @@ class TestOtherOrigins:
             named = answer.headers.get("access-control-allow-origin")
             assert named == ("https://console.example" if call is there else None)
 
+    def test_they_are_told_the_same_by_both_doors(self, doors, ada, reader):
+        ada.update("billing", {"a": 1})
+        found = []
+        for headers in (
+            {"Origin": "https://console.example"},
+            {"Origin": "https://elsewhere.example"},
+            {"Origin": "null"},
+            {"Origin": "https://console.example", "Cookie": "a=b"},
+            {"Origin": "https://console.example", "If-None-Match": "*"},
+        ):
+            asked = effective()
+            found += doors.differences(reader, Call(asked.path, headers=headers), times=3)
+            body = {"context": {"targetingKey": "ada"}}
+            query = {"environment": "production"}
+            bulk = Call("/ofrep/v1/evaluate/flags", query, body, headers)
+            found += doors.differences(reader, bulk)
+        assert not found, "\n".join(found)
+
+
+class TestEveryOrigin(TestOtherOrigins):
+    """Any page may read."""
+
+    @pytest.fixture
+    def variables(self) -> dict[str, str]:
+        return {"CORS_ORIGINS": "*"}
+
+    def test_they_may_see_what_is_in_memory(self, doors, ada, reader):
+        ada.update("billing", {"a": 1})
+        asked = Call(effective().path, headers={"Origin": "https://console.example"})
+        for _ in range(3):
+            answer = send(doors.front, reader, asked)
+            assert answer.headers["access-control-allow-origin"] == "*"
+
 
 def test_headers_that_are_there_twice(doors, ada, reader):
     ada.update("billing", {"a": 1})

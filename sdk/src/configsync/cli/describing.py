@@ -23,7 +23,8 @@ def audience(flag: Part) -> str:
     if rules and rules[0]["id"] == "target_users" and "values" in (rules[0].get("when") or {}):
         parts.append(count(len(rules.pop(0)["when"]["values"]), "user"))
     rollout = rules.pop() if rules and rules[-1]["id"] == "rollout" else None
-    if rules or (rollout and "split" not in rollout["serve"]):
+    is_simple = flag.get("is_simple", True)
+    if rules or not is_simple or (rollout and "split" not in rollout["serve"]):
         return count(len(flag["rules"]), "rule")
     if rollout is None and flag.get("default_variant") in {None, *_on_variants(flag)}:
         return "everybody"
@@ -35,9 +36,9 @@ def audience(flag: Part) -> str:
 
 def _on_variants(flag: Part) -> set[str]:
     variants = flag.get("variants") or {"on": True, "off": False}
-    likely = [name for name, value in variants.items() if value is False]
-    off = flag.get("off_variant") or next(iter([*likely, *({"off"} & set(variants))]), None)
-    return set(variants) - {off or list(variants)[-1]}
+    false = (name for name, value in variants.items() if value is False)
+    likely = (flag.get("off_variant"), *false, "off", *reversed(list(variants)))
+    return set(variants) - {next(name for name in likely if name in variants)}
 
 
 def state(flag: Part) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from configsync.cli import files, keys
+from configsync.cli import files
 from configsync.cli.context import Context, Expected, Here, Message, here
 from configsync.cli.failures import Code, Failure
 from configsync.cli.flags import (
@@ -97,11 +97,9 @@ def set_(
 def _share(text: str) -> float | None:
     if text == "everybody":
         return None
-    try:
-        return float(keys.parsed(text.removesuffix("%")))
-    except (ValueError, TypeError):
-        what = "--percentage takes a number from 0 to 100, or everybody."
-        raise Failure(what, Code.USAGE) from None
+    if not re.fullmatch(r"\d+(\.\d+)?%?", text, re.ASCII):
+        raise Failure("--percentage takes a number from 0 to 100, or everybody.", Code.USAGE)
+    return float(text.removesuffix("%"))
 
 
 def _moment(text: str) -> str | None:

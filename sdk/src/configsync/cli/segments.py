@@ -38,12 +38,12 @@ def get(ctx: Context, name: Name) -> None:
             f"There is no segment {name!r}. See what is there with: configsync segments list",
             Code.NOT_FOUND,
         )
-    conditions = [line for _, line in describing.condition(segment["when"] or {"any": []}, 2)]
     lines = [f"{name}: version {segment['version']}, revision {segment['revision']}"]
     if segment["description"]:
         lines.append(segment["description"])
     lines += [f"  {member:<10}{output.short(segment[member])}" for member in LISTS]
-    lines += ["  when", *conditions] if segment["when"] else []
+    if segment["when"]:
+        lines += ["  when", *(line for _, line in describing.condition(segment["when"], 2))]
     at.show(segment, "\n".join(lines))
 
 
