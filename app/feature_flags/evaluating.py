@@ -1,6 +1,6 @@
 """Evaluating flags: what somebody gets in an environment, now or as of a revision."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.configs import crud as configs_crud
 from app.configs.errors import UnknownEnvironment
 from app.feature_flags import presenters, rulesets, service
-from app.feature_flags.asking import Asking, Evaluate, EvaluateBatch
+from app.feature_flags.asking import Asking, EvaluateBatch
 from app.feature_flags.rulesets import RuledFlag, Ruleset
 from app.flags.errors import FlagNotFound
 from app.rules.contexts import context_of
@@ -46,7 +46,13 @@ def require_environment(access: Access, environment: str) -> None:
 
 
 def evaluate(
-    ruleset: Ruleset, asked: Evaluate, *, access: Access, counted: bool = True
+    ruleset: Ruleset,
+    name: str,
+    user_id: Any,
+    context: Mapping[str, Any] | None,
+    *,
+    access: Access,
+    counted: bool = True,
 ) -> dict[str, Any]:
     """Return the members of `EvaluationRead`; raises OutsideScope, FlagNotFound.
 
@@ -54,12 +60,12 @@ def evaluate(
     """
     workspace_id, environment = access.workspace_id, ruleset.environment
     try:
-        flag = require_flag(ruleset, asked.flag_name, access)
+        flag = require_flag(ruleset, name, access)
     except FlagNotFound:
         if counted:
-            usage.unknown(workspace_id, environment, asked.flag_name)
+            usage.unknown(workspace_id, environment, name)
         raise
-    result = flag.compiled.evaluate(context_of(asked.user_id, asked.context))
+    result = flag.compiled.evaluate(context_of(user_id, context))
     if counted:
         usage.count(workspace_id, environment, flag.name, result.variant, result.rule_id)
     return presenters.evaluation(flag, environment, result)

@@ -60,7 +60,15 @@ def evaluate_flag(body: Evaluate, session: SessionDep, access: ReadAccess, at: A
     """Evaluate one flag for somebody."""
     ruleset = evaluating.load(session, access=access, environment=body.environment, at=at)
     access.count_read("feature_flag", f"{body.flag_name}@{body.environment}")
-    return answer(evaluating.evaluate(ruleset, body, access=access, counted=at is None))
+    evaluation = evaluating.evaluate(
+        ruleset,
+        body.flag_name,
+        body.user_id,
+        body.context,
+        access=access,
+        counted=at is None,
+    )
+    return answer(evaluation)
 
 
 @router.post(

@@ -9,8 +9,6 @@ from typing import Any, NoReturn, Self
 import orjson
 
 MAX_DEPTH = 64
-_SPACED_COLON = re.compile(rb'"\s+:')
-_LARGE = 2.0**63
 _SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -61,36 +59,17 @@ def read(raw: bytes) -> Any:
 
     Several times as fast for what is usual; all else is left to `loads`.
     """
-    if b"\\" in raw or b"-0" in raw or _SPACED_COLON.search(raw):
+    if b"\\" in raw:
         return loads(raw)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return loads(raw)
-    # Without escapes, this is how every member begins: more of them means one is there twice.
-    return value if _count_members(value) == raw.count(b'":') else loads(raw)
-
-
-def _count_members(value: Any) -> int:
-    """Return how many members all objects have, -1 for depths and numbers that are unusual."""
-    count = depth = 0
-    level = [value]
-    while level:
-        below: list[Any] = []
-        for item in level:
-            kind = type(item)
-            if kind is dict:
-                count += len(item)
-                below.extend(item.values())
-            elif kind is list:
-                below.extend(item)
-            elif kind is float and not -_LARGE < item < _LARGE:  # orjson's form of large integers
-                return -1
-        level = below
-        depth += 1
-        if depth > MAX_DEPTH:
-            return -1
-    return count
+    # What comes out the same when it is written again had no member twice, no -0, no integer
+    # that orjson makes a float, and the like.
+    compact = raw.replace(b'": ', b'":').replace(b", ", b",") if b" " in raw else raw
+    is_usual = orjson.dumps(value) == compact
+    return value if is_usual and raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH else loads(raw)
 
 
 def dumps(value: Any) -> str:

@@ -3,6 +3,7 @@
 import secrets
 import time
 from bisect import bisect_left
+from functools import partial
 from hashlib import sha256
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,9 +42,7 @@ POSTS = (FETCH, *evaluations.PLACES)
 FORMS = {
     FETCH: Form.FETCH,
     FLAGS: Form.FLAGS,
-    evaluations.EVALUATE: Form.EVALUATE,
-    evaluations.BATCH: Form.BATCH,
-    evaluations.BULK: Form.OFREP_BULK,
+    **evaluations.FORMS,
 }
 TRIES = 5
 MAX_BODY_BYTES = 64 * 1024
@@ -219,54 +218,57 @@ class Dispatcher:
         if asked is None:
             return False
         request = self._request(scope, shown)
-        who = await self._who(shown, asked.workspace, asked.least, request)
-        access, space = who.access, who.space
-        environment = evaluations.environment_of(asked, access)
-        config: Answer | None = None
-        for _ in range(TRIES):
-            rules = await self.serving.rules(space, environment, request)
-            if asked.config is not None:
-                config = await self._config(asked.config, who, request)
-            if rules is None or rules.is_live:
-                break
-        if rules is None or not rules.is_live or space.channel.ended:
+        door = asked.door
+        who = self._known(shown, began) if door.is_usual else None
+        if who is None:
+            who = await self._who(shown, door.workspace, door.least, request)
+        environment = evaluations.environment_of(asked, who.access)
+        rules, config = who.space.rules.get(environment), None
+        if rules is None or asked.config is not None:
+            evaluations.check(environment)
+            rules, config = await self._rules(asked, environment, who, request)
+        if who.space.channel.ended:
             return False
         rules.is_used = True
-        stream = evaluations.stream_of(asked, environment, access, who.credential)
-        if tag := evaluations.known(asked, rules.ruleset, access, stream=stream, etag=shown.etag):
-            answer = Answer(b"", tag)
+        stream = evaluations.stream_of(asked, environment, who.access, who.credential)
+        work = partial(
+            evaluations.answer,
+            asked,
+            rules.ruleset,
+            who.access,
+            head=who.space.channel.head,
+            config=config,
+            stream=stream,
+            etag=shown.etag,
+        )
+        if door.is_of_many and len(rules.ruleset.flags) > evaluations.MANY:
+            answer = await self.serving.read(work, request)
         else:
-            answer = await self._evaluated(asked, rules, who, request, config, stream)
+            answer = work()
         self.serving.count(who, "feature_flag", evaluations.resource(asked, environment))
         await self._send(
-            send, shown, space, asked.form, answer, began, request.request_id, who.stale
+            send, shown, who.space, door.form, answer, began, request.request_id, who.stale
         )
         return True
 
-    async def _evaluated(
+    async def _rules(
         self,
         asked: evaluations.Asked,
-        rules: Rules,
+        environment: str,
         who: Who,
         request: context.RequestContext,
-        config: Answer | None,
-        stream: str,
-    ) -> Answer:
-        head = who.space.channel.head
-
-        def work() -> Answer:
-            return evaluations.answer(
-                asked,
-                rules.ruleset,
-                who.access,
-                head=head,
-                config=config.body if config else None,
-                stream=stream,
-            )
-
-        if asked.is_of_many and len(rules.ruleset.flags) > evaluations.MANY:
-            return await self.serving.read(work, request)
-        return work()
+    ) -> tuple[Rules, bytes | None]:
+        """Return rules, and the config if that is wanted, both as of now; raise NotServed."""
+        config: Answer | None = None
+        for _ in range(TRIES):
+            rules = await self.serving.rules(who.space, environment, request)
+            if rules is None:
+                break
+            if asked.config is not None:
+                config = await self._config(asked.config, who, request)
+            if rules.is_live:
+                return rules, config.body if config else None
+        raise NotServed
 
     async def _config(self, call: Call, who: Who, request: context.RequestContext) -> Answer:
         """Return the config that is wanted beside flags; raise NotServed."""
@@ -316,11 +318,8 @@ class Dispatcher:
         request: context.RequestContext,
     ) -> Who:
         """Return who asks, once the workspace has the revision that is wanted; raise NotServed."""
-        grant = self.serving.grants.get(shown.digest())
-        if grant is not None and workspace is None and least is None and self._is_fresh(grant):
-            grant.is_used = True
-            return Who(grant.access, grant.space, grant.credential, grant, None)
         credential = shown.credential()
+        grant: Grant | None = None
         stale: float | None = None
         if credential is None or isinstance(credential, KeyDigest):
             grant = await self._grant(shown.digest(), credential, workspace, request)
@@ -329,16 +328,24 @@ class Dispatcher:
                 grant = await self._grant(shown.digest(), credential, workspace, request)
             access, space = grant.access, grant.space
         else:
-            grant = None
             access, space = await self.serving.access(credential, workspace, request)
         if least is not None:
             await self._reach(space, least)
         return Who(access, space, credential, grant, stale)
 
-    def _is_fresh(self, grant: Grant) -> bool:
-        """Say whether a grant can be used without a further look."""
-        is_fresh = time.monotonic() < grant.space.channel.fresh_until
-        return is_fresh and not grant.access.scopes.addresses and self.serving.is_good(grant)
+    def _known(self, shown: Shown, now: float) -> Who | None:
+        """Return who asks if that needs no further look."""
+        grant = self.serving.grants.get(shown.digest())
+        if (
+            grant is None
+            or now >= grant.space.channel.fresh_until
+            or now >= grant.until
+            or grant.rights != grant.space.channel.rights
+            or grant.access.scopes.addresses
+        ):
+            return None
+        grant.is_used = True
+        return grant.who
 
     async def _grant(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -14,7 +14,7 @@ from app.auth.deps import Credential
 from app.configs.levels import Level, check_name
 from app.core.http import unreadable
 from app.feature_flags import evaluating
-from app.feature_flags.asking import Evaluate, EvaluateBatch
+from app.feature_flags.asking import EvaluateBatch
 from app.feature_flags.rulesets import Ruleset
 from app.formats import json
 from app.ofrep import evaluating as ofrep
@@ -28,108 +28,168 @@ from app.workspaces.deps import Access
 EVALUATE, BATCH = b"/api/v1/feature-flags/evaluate", b"/api/v1/feature-flags/evaluate/batch"
 BULK, SINGLE = b"/ofrep/v1/evaluate/flags", b"/ofrep/v1/evaluate/flags/"
 PLACES = (EVALUATE, BULK)
+FORMS = {EVALUATE: Form.EVALUATE, BATCH: Form.BATCH, BULK: Form.OFREP_BULK}
+OURS = frozenset({Form.EVALUATE, Form.BATCH})
 MANY = 1000
 """Evaluating more flags than this at once is done beside the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request to evaluate, read. `environment` None: the only one of the API key."""
+class Door:
+    """What path and query of a request say. `environment` None: the only one of the API key."""
 
     form: Form
-    environment: str | None
     workspace: str | None
     least: tuple[str, int] | None
-    body: bytes
-    said: Evaluate | EvaluateBatch | None = None
+    environment: str | None = None
     key: str = ""
-    context: ofrep.Context | None = None
+
+    @property
+    def is_usual(self) -> bool:
+        """Say whether neither a workspace nor a revision is named."""
+        return self.workspace is None and self.least is None
 
     @property
     def is_of_many(self) -> bool:
         """Say whether more than one flag is asked for."""
         return self.form in {Form.BATCH, Form.OFREP_BULK}
 
-    @property
-    def config(self) -> Call | None:
-        """Return the call for the config that is wanted beside the flags."""
-        if not isinstance(self.said, EvaluateBatch) or self.said.config is None:
-            return None
-        wanted = self.said.config
-        names = None if wanted.keys is None else tuple(wanted.keys)
-        level = Level.of(wanted.app_id, self.said.environment)
-        return Call(Form.FETCH, level, self.workspace, names=names)
+
+class One(NamedTuple):
+    """One flag for somebody."""
+
+    name: str
+    environment: str
+    user_id: str | int | None
+    context: Mapping[str, Any] | None
+
+
+class Asked(NamedTuple):
+    """A request to evaluate. Bodies of OFREP are read when there is something to evaluate."""
+
+    door: Door
+    environment: str | None
+    body: bytes
+    said: One | EvaluateBatch | None
+    config: Call | None = None
 
 
 def read(scope: Scope, body: bytes) -> Asked | None:
     """Return what a raw request asks; None: the framework shall answer, or say what is wrong."""
-    if scope["path"].endswith("/") or unreadable(scope):
-        return None
-    query = _query(scope["query_string"])
-    if query is None:
+    door = _door(scope["raw_path"], scope["path"], scope["query_string"])
+    if door is None:
         return None
     try:
-        return _read(scope["raw_path"], scope["path"], {**query}, body)
-    except (ValueError, json.JsonError, ValidationError, OfrepError):
+        if door.form is Form.EVALUATE:
+            one = _one(json.read(body))
+            return one and Asked(door, one.environment, body, one)
+        if door.form is Form.BATCH:
+            said = EvaluateBatch.model_validate(json.read(body))
+            return Asked(door, said.environment, body, said, _config(said, door.workspace))
+    except (json.JsonError, ValidationError):
         return None
+    return Asked(door, door.environment, body, None)
 
 
-@lru_cache(maxsize=1024)
-def _query(text: bytes) -> Mapping[str, str] | None:
-    """Return the parameters of a query, None if one is there twice."""
-    pairs = parse_qsl(text.decode("latin-1"), keep_blank_values=True)
+def _one(said: Any) -> One | None:
+    """Return what `Evaluate` would be made of, None for anything unusual."""
+    if type(said) is not dict:
+        return None
+    name, environment = said.get("flag_name"), said.get("environment")
+    user_id, context = said.get("user_id"), said.get("context")
+    if not isinstance(name, str) or not isinstance(environment, str):
+        return None
+    if not (user_id is None or type(user_id) in {str, int}):
+        return None
+    if not (context is None or isinstance(context, dict)):
+        return None
+    return One(name, environment, user_id, context)
+
+
+def _config(said: EvaluateBatch, workspace: str | None) -> Call | None:
+    """Return the call for the config that is wanted beside the flags."""
+    if said.config is None:
+        return None
+    names = None if said.config.keys is None else tuple(said.config.keys)
+    level = Level.of(said.config.app_id, said.environment)
+    return Call(Form.FETCH, level, workspace, names=names)
+
+
+@lru_cache(maxsize=4096)
+def _door(raw_path: bytes, path: str, query_string: bytes) -> Door | None:
+    """Return what path and query say, None for anything unusual."""
+    if path.endswith("/") or unreadable({"raw_path": raw_path, "query_string": query_string}):
+        return None
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
     query = dict(pairs)
-    return query if len(query) == len(pairs) else None
-
-
-def _read(raw_path: bytes, path: str, query: dict[str, str], body: bytes) -> Asked | None:
-    newest = query.pop("flagConfigEtag", None) if raw_path == BULK else None
-    least = least_of(query.pop("min_revision", None) or newest)
-    workspace = query.pop("workspace", None)
-    if raw_path in {EVALUATE, BATCH}:
-        kind = Evaluate if raw_path == EVALUATE else EvaluateBatch
-        said = kind.model_validate(json.read(body))
-        form = Form.EVALUATE if raw_path == EVALUATE else Form.BATCH
-        return None if query else Asked(form, said.environment, workspace, least, body, said=said)
-    environment = query.pop("environment", None)
-    if environment is not None:
-        check_name(environment)
-    context = ofrep.read_context(body)
-    if raw_path == BULK:
-        return Asked(Form.OFREP_BULK, environment, workspace, least, body, context=context)
-    key = path[len(SINGLE) :]
-    if not raw_path.startswith(SINGLE):
+    form = FORMS.get(raw_path) or (Form.OFREP if raw_path.startswith(SINGLE) else None)
+    if form is None or len(query) != len(pairs):
         return None
-    return Asked(Form.OFREP, environment, workspace, least, body, key=key, context=context)
+    newest = query.pop("flagConfigEtag", None) if form is Form.OFREP_BULK else None
+    workspace = query.pop("workspace", None)
+    try:
+        least = least_of(query.pop("min_revision", None) or newest)
+        if form in OURS:
+            return None if query else Door(form, workspace, least)
+        environment = query.pop("environment", None)
+        if environment is not None:
+            check_name(environment)
+    except ValueError:
+        return None
+    return Door(form, workspace, least, environment, path[len(SINGLE) :])
 
 
 def answer(
-    asked: Asked, ruleset: Ruleset, access: Access, *, head: int, config: bytes | None, stream: str
+    asked: Asked,
+    ruleset: Ruleset,
+    access: Access,
+    *,
+    head: int,
+    config: bytes | None,
+    stream: str,
+    etag: bytes,
 ) -> Answer:
     """Evaluate; raise NotServed, OutsideScope.
 
-    `config` is what a batch wanted beside the flags, `stream` where OFREP hears of changes.
+    `config` is what a batch wanted beside the flags, `stream` where OFREP hears of changes,
+    `etag` what the caller has already.
     """
-    if asked.form is Form.OFREP_BULK:
-        tag = ofrep.tag(ruleset, asked.body, access, stream)
-        return Answer(ofrep.many(ruleset, asked.context or {}, access, stream), tag)
-    if asked.form is Form.OFREP:
-        try:
-            return Answer(ofrep.one(ruleset, asked.key, asked.context or {}, access))
-        except OfrepError as error:
-            return Answer(orjson.dumps(error.members(asked.key)), status=error.status)
-    members: dict[str, Any]
-    if isinstance(asked.said, Evaluate):
-        if asked.said.flag_name not in ruleset.flags:
+    said = asked.said
+    if asked.door.form is Form.OFREP_BULK:
+        return _of_all(asked, ruleset, access, stream, etag)
+    if said is None:
+        return _of_ofrep(asked, ruleset, access)
+    if isinstance(said, One):
+        name, _, user_id, context = said
+        if name not in ruleset.flags:
             raise NotServed
-        members = evaluating.evaluate(ruleset, asked.said, access=access)
-    else:
-        assert asked.said is not None
-        evaluations = evaluating.evaluate_some(ruleset, asked.said, access=access)
-        members = {"evaluations": evaluations, "revision": head}
-        if config is not None:
-            members["config"] = orjson.Fragment(config)
+        members = evaluating.evaluate(ruleset, name, user_id, context, access=access)
+        return Answer(orjson.dumps(members))
+    evaluations = evaluating.evaluate_some(ruleset, said, access=access)
+    members = {"evaluations": evaluations, "revision": head}
+    if config is not None:
+        members["config"] = orjson.Fragment(config)
     return Answer(orjson.dumps(members))
+
+
+def _of_all(asked: Asked, ruleset: Ruleset, access: Access, stream: str, etag: bytes) -> Answer:
+    """Evaluate everything, unless the caller has that: then the tag is all of the answer."""
+    tag = ofrep.tag(ruleset, asked.body, access, stream)
+    if etag == tag.encode():
+        return Answer(b"", tag)
+    try:
+        context = ofrep.read_context(asked.body)
+    except OfrepError:
+        raise NotServed from None
+    return Answer(ofrep.many(ruleset, context, access, stream), tag)
+
+
+def _of_ofrep(asked: Asked, ruleset: Ruleset, access: Access) -> Answer:
+    key = asked.door.key
+    try:
+        return Answer(ofrep.one(ruleset, key, ofrep.read_context(asked.body), access))
+    except OfrepError as error:
+        return Answer(orjson.dumps(error.members(key)), status=error.status)
 
 
 def environment_of(asked: Asked, access: Access) -> str:
@@ -142,27 +202,25 @@ def environment_of(asked: Asked, access: Access) -> str:
     return environment
 
 
+def check(environment: str) -> None:
+    """Raise NotServed for what cannot be the name of an environment."""
+    try:
+        check_name(environment)
+    except ValueError:
+        raise NotServed from None
+
+
 def stream_of(asked: Asked, environment: str, access: Access, credential: Credential | None) -> str:
     """Return where a bulk evaluation says that changes are told."""
-    if asked.form is not Form.OFREP_BULK:
+    if asked.door.form is not Form.OFREP_BULK:
         return ""
     return streams.address(access.slug, environment, credential)
 
 
-def known(
-    asked: Asked, ruleset: Ruleset, access: Access, *, stream: str, etag: bytes
-) -> str | None:
-    """Return the tag if a caller has what a bulk evaluation would say."""
-    if asked.form is not Form.OFREP_BULK or not etag:
-        return None
-    tag = ofrep.tag(ruleset, asked.body, access, stream)
-    return tag if etag == tag.encode() else None
-
-
 def resource(asked: Asked, environment: str) -> str:
     """Return what the audit calls what was read."""
-    if asked.form is Form.OFREP:
-        return f"{asked.key}@{environment}"
-    if isinstance(asked.said, Evaluate):
-        return f"{asked.said.flag_name}@{environment}"
+    if asked.door.form is Form.OFREP:
+        return f"{asked.door.key}@{environment}"
+    if isinstance(asked.said, One):
+        return f"{asked.said.name}@{environment}"
     return f"*@{environment}"

@@ -63,14 +63,14 @@ class Hit:
 class Grant:
     """What a credential is worth, until then: `until` on the monotonic clock, and these rights."""
 
-    __slots__ = ("access", "credential", "hits", "is_used", "reads", "rights", "space", "until")
+    __slots__ = ("access", "hits", "is_used", "reads", "rights", "space", "until", "who")
 
     def __init__(
         self, access: Access, space: Space, credential: Credential | None, *, until: float
     ) -> None:
         self.access = access
         self.space = space
-        self.credential = credential
+        self.who = Who(access, space, credential, self, None)
         self.reads: dict[tuple[str, str], int] = {}
         self.rights = access.rights
         self.until = until
@@ -321,6 +321,9 @@ class Serving:
         self, space: Space, environment: str, request: context.RequestContext
     ) -> Rules | None:
         """Return the rules of an environment, None when there is none."""
+        rules = space.rules.get(environment)
+        if rules is not None:
+            return rules
 
         async def load(before: Ruleset | None) -> tuple[int, Ruleset | None]:
             workspace_id = space.channel.workspace_id
@@ -336,11 +339,8 @@ class Serving:
             await self.feed.reach(space.channel, found.after, seconds=REACH_SECONDS)
             return found.head, found.ruleset
 
-        rules = space.rules.get(environment)
-        if rules is None:
-            metrics.snapshot_reads["rebuild"].count += 1
-            rules = await space.rules_of(environment, load)
-        return rules
+        metrics.snapshot_reads["rebuild"].count += 1
+        return await space.rules_of(environment, load)
 
     async def flags(
         self, rules: Rules, access: Access, space: Space, request: context.RequestContext

@@ -70,6 +70,7 @@ class Pairing:
 
     async def run_without_flags(self) -> None:
         """Ask for the config alone."""
+        self._flags_at = None
         if self.config is None:
             await self._ask_config()
 
