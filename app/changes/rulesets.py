@@ -48,7 +48,7 @@ def _flags(
     session: Session, workspace_id: int, environment: str, pending: Mapping[Target, Pending]
 ) -> Definitions:
     rows = crud.list_flags(session, workspace_id=workspace_id, environments=[environment])
-    found: Definitions = {row.name: json.loads(row.content) for row in rows}
+    found: Definitions = {row.name: json.read(row.content.encode()) for row in rows}
     for target, one in pending.items():
         if isinstance(target, FlagTarget) and target.environment == environment:
             _put(found, target.flag, one)
@@ -59,7 +59,7 @@ def _segments(
     session: Session, workspace_id: int, pending: Mapping[Target, Pending]
 ) -> Definitions:
     rows = crud.list_segments(session, workspace_id=workspace_id)
-    found: Definitions = {row.name: json.loads(row.content) for row in rows}
+    found: Definitions = {row.name: json.read(row.content.encode()) for row in rows}
     for target, one in pending.items():
         if isinstance(target, SegmentTarget):
             _put(found, target.segment, one)
@@ -69,7 +69,7 @@ def _segments(
 def _put(found: Definitions, name: str, one: Pending) -> None:
     found.pop(name, None)
     if one.edited.content is not None:
-        found[name] = json.loads(one.edited.content)
+        found[name] = json.read(one.edited.content.encode())
 
 
 def _check(

@@ -167,7 +167,7 @@ def delete_flag(
     return Response(status_code=204)
 
 
-@router.post("/{name:path}/explain", responses=READ, dependencies=[Waited])
+@router.post("/{name:text}/explain", responses=READ, dependencies=[Waited])
 def explain_flag(
     name: Flag, body: Asking, session: SessionDep, access: ReadAccess, at: AsOf
 ) -> Response:
@@ -177,7 +177,7 @@ def explain_flag(
     return answer(rulesets.raw_value(steps))
 
 
-@router.get("/{name:path}", response_model=FlagRead, responses=READ, dependencies=[Waited])
+@router.get("/{name:text}", response_model=FlagRead, responses=READ, dependencies=[Waited])
 def get_flag(
     name: Flag,
     request: Request,

@@ -60,7 +60,7 @@ def create_segment(
     return answer(members, status=201)
 
 
-@router.get("/{name:path}", response_model=SegmentRead, responses=READ, dependencies=[Waited])
+@router.get("/{name:text}", response_model=SegmentRead, responses=READ, dependencies=[Waited])
 def get_segment(name: Name, session: SessionDep, access: ReadAccess) -> Response:
     """Get a segment."""
     access.require(Permission.READ)
@@ -68,7 +68,7 @@ def get_segment(name: Name, session: SessionDep, access: ReadAccess) -> Response
     return answer(_segment(session, access, name))
 
 
-@router.put("/{name:path}", response_model=SegmentRead, responses=WRITE)
+@router.put("/{name:text}", response_model=SegmentRead, responses=WRITE)
 def update_segment(
     name: Name,
     body: SegmentWrite,
@@ -83,7 +83,7 @@ def update_segment(
     return answer(_commit(session, access, name, edit, body.message, expected))
 
 
-@router.delete("/{name:path}", status_code=204, responses=WRITE)
+@router.delete("/{name:text}", status_code=204, responses=WRITE)
 def delete_segment(
     name: Name, session: SessionDep, access: WriteAccess, precondition: Preconditions
 ) -> Response:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import func, text
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -166,11 +166,13 @@ _COUNT = text(
     """
     INSERT INTO read_counts AS r
         (minute, workspace_id, actor_name, resource_type, resource, actor_id, count)
-    SELECT * FROM unnest(
+    SELECT minute, workspace_id, actor_name, resource_type, resource, max(actor_id), sum(count)
+    FROM unnest(
         CAST(:minutes AS timestamptz[]), CAST(:workspaces AS bigint[]), CAST(:names AS text[]),
         CAST(:types AS text[]), CAST(:resources AS text[]), CAST(:actors AS bigint[]),
         CAST(:counts AS bigint[])
     ) AS read (minute, workspace_id, actor_name, resource_type, resource, actor_id, count)
+    GROUP BY minute, workspace_id, actor_name, resource_type, resource
     ORDER BY minute, workspace_id, actor_name, resource_type, resource
     ON CONFLICT (minute, workspace_id, actor_name, resource_type, resource)
     DO UPDATE SET count = r.count + excluded.count
@@ -232,7 +234,7 @@ def _refusal_row(one: Refusal) -> dict[str, object]:
 def _count_row(key: tuple[int, str, str], count: int) -> dict[str, object]:
     minute, address, code = key
     return {
-        "at": func.clock_timestamp(),
+        "at": datetime.now(UTC),
         "action": "refused",
         "resource_type": "token",
         "outcome": "refused",

@@ -221,8 +221,10 @@ class Dispatcher:
         door = asked.door
         who = self._known(shown, began) if door.is_usual else None
         if who is None:
-            who = await self._who(shown, door.workspace, door.least, request)
+            who = await self._who(shown, door.workspace, request)
         environment = evaluations.environment_of(asked, who.access)
+        if door.least is not None:
+            await self._reach(who.space, door.least)
         rules, config = who.space.rules.get(environment), None
         if rules is None or asked.config is not None:
             evaluations.check(environment)
@@ -296,15 +298,18 @@ class Dispatcher:
 
     async def _find(self, shown: Shown, call: Call, request: context.RequestContext) -> Found:
         """Return who asks, and the snapshot that is asked for; raise NotServed."""
-        who = await self._who(shown, call.workspace, call.least, request)
+        who = await self._who(shown, call.workspace, request)
+        environment = call.level.environment or ""
+        if call.form is Form.FLAGS:
+            require_environment(who.access, environment)
+        elif not who.access.allows(Permission.READ, call.level):
+            raise NotServed
+        if call.least is not None:
+            await self._reach(who.space, call.least)
         snapshot: Snapshot | Rules | None
         if call.form is Form.FLAGS:
-            environment = call.level.environment or ""
-            require_environment(who.access, environment)
             snapshot = await self.serving.rules(who.space, environment, request)
         else:
-            if not who.access.allows(Permission.READ, call.level):
-                raise NotServed
             snapshot = await self.serving.snapshot(who.space, call.level, request)
         if snapshot is None:
             raise NotServed
@@ -314,10 +319,9 @@ class Dispatcher:
         self,
         shown: Shown,
         workspace: str | None,
-        least: tuple[str, int] | None,
         request: context.RequestContext,
     ) -> Who:
-        """Return who asks, once the workspace has the revision that is wanted; raise NotServed."""
+        """Return who asks; raise NotServed."""
         credential = shown.credential()
         grant: Grant | None = None
         stale: float | None = None
@@ -329,8 +333,6 @@ class Dispatcher:
             access, space = grant.access, grant.space
         else:
             access, space = await self.serving.access(credential, workspace, request)
-        if least is not None:
-            await self._reach(space, least)
         return Who(access, space, credential, grant, stale)
 
     def _known(self, shown: Shown, now: float) -> Who | None:

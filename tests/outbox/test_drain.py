@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from app.background import sweep
 from app.core import db
 from app.core.settings import get_settings
 from app.outbox import drain, events, leases
-from app.outbox.recorder import recorder
+from app.outbox.recorder import SINGLY_PER_MINUTE, recorder
 from tests.processes import until
 
 
@@ -250,3 +251,26 @@ def test_counted_reads_survive_a_failing_database(settings):
     recorder.flush()
     recorder.flush()
     assert scalar("SELECT sum(count) FROM read_counts") == 1
+
+
+def test_refusals_beyond_a_number_are_counted_when_their_minute_is_over(settings, monkeypatch):
+    recorder.__init__()
+    for _ in range(SINGLY_PER_MINUTE + 5):
+        recorder.refused(status=401, code="invalid_token", path="/config/get")
+        recorder.refused(status=403, code="not_allowed", path="/config/get")
+    later = time.time() + 60
+    monkeypatch.setattr(time, "time", lambda: later)
+    recorder.refused(status=401, code="invalid_token", path="/config/get")
+    recorder.flush()
+    found = "SELECT count(*) FROM events WHERE action = 'refused'"
+    assert scalar(found) == 2 * SINGLY_PER_MINUTE + 1 + 2
+    assert scalar(f"{found} AND (detail ->> 'more')::int = 5") == 2
+
+
+def test_a_key_may_be_called_like_a_person(settings):
+    recorder.__init__()
+    for actor_id in (1, None):
+        read = {"workspace_id": 1, "actor_id": actor_id, "actor_name": "ada"}
+        recorder.count_read(**read, resource_type="key", resource="billing a", count=2)
+    recorder.flush()
+    assert scalar("SELECT sum(count) FROM read_counts WHERE actor_id = 1") == 4
