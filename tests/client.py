@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.accounts.service import create_first_admin
 from app.core import db
+from app.realtime.live import STREAMS
 
 PASSWORD = "correct horse battery staple"
 
@@ -70,7 +71,7 @@ class Briefly:
                 is_over = bool(message.get("body"))
                 await send({**message, "more_body": False} if is_over else message)
 
-        is_stream = scope["type"] == "http" and scope["path"].rstrip("/") == "/api/v1/stream"
+        is_stream = scope["type"] == "http" and scope["path"].rstrip("/") in STREAMS
         await self.server(scope, receive, send_first if is_stream else send)
 
 

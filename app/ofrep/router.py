@@ -1,6 +1,6 @@
 """`/ofrep/v1`: the OpenFeature Remote Evaluation Protocol 0.3 (contract F)."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
@@ -18,8 +18,8 @@ from app.feature_flags.rulesets import Ruleset
 from app.ofrep import evaluating, streams
 from app.ofrep.errors import GENERAL, OfrepError
 from app.ofrep.schemas import (
+    FAILURES,
     BulkEvaluation,
-    EvaluationFailure,
     EvaluationRequest,
     EvaluationSuccess,
 )
@@ -27,10 +27,6 @@ from app.workspaces.deps import Access, ReadAccess, Waited
 
 router = APIRouter(prefix="/ofrep/v1", tags=["flags"], route_class=ForeignRoute)
 
-FAILURES: dict[int | str, dict[str, Any]] = {
-    400: {"model": EvaluationFailure, "description": "Why nothing could be said"},
-    404: {"model": EvaluationFailure, "description": "There is no such flag"},
-}
 BODY = {
     "requestBody": {
         "content": {"application/json": {"schema": EvaluationRequest.model_json_schema()}}

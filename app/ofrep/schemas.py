@@ -26,9 +26,9 @@ class EvaluationSuccess(BaseModel):
 
 
 class EvaluationFailure(BaseModel):
-    """Why nothing could be said."""
+    """Why nothing could be said, of a flag or (without `key`) of all."""
 
-    key: str
+    key: str | None = None
     errorCode: str  # noqa: N815  (the protocol's names)
     errorDetails: str  # noqa: N815
 
@@ -45,3 +45,9 @@ class BulkEvaluation(BaseModel):
 
     flags: list[EvaluationSuccess | EvaluationFailure]
     eventStreams: list[EventStream]  # noqa: N815
+
+
+FAILURES: dict[int | str, dict[str, Any]] = {
+    400: {"model": EvaluationFailure, "description": "Why nothing could be said"},
+    404: {"model": EvaluationFailure, "description": "There is no such flag"},
+}

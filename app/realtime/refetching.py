@@ -17,6 +17,7 @@ from app.feed.commits import FLAG, SEGMENT, Commit
 from app.ofrep import streams
 from app.ofrep.errors import OfrepError
 from app.ofrep.evaluating import environment_of
+from app.ofrep.schemas import FAILURES
 from app.realtime.live import Live
 from app.realtime.service import Opening, read_interest
 from app.realtime.stream import RETRY_MS
@@ -28,7 +29,7 @@ FULL_RETRY_MS = 30_000
 router = APIRouter(prefix="/ofrep/v1", tags=["flags"], route_class=ForeignRoute)
 
 
-@router.get("/events", response_class=Response, responses=problems(401, 403, 404))
+@router.get("/events", response_class=Response, responses=FAILURES | problems(401, 403))
 def open_events(
     request: Request,
     session: SessionDep,
