@@ -19,7 +19,7 @@ from app.workspaces.deps import ReadAccess, Waited, WriteAccess
 
 router = APIRouter(prefix="/api/v1/feature-flags", tags=["flags"], route_class=Route)
 
-READ = problems(401, 403, 404)
+READ = problems(401, 403, 404, 410)
 
 Number = Annotated[Id, Query(description="Number of a version")]
 

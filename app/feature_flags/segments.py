@@ -30,7 +30,7 @@ from app.workspaces.permissions import Permission
 
 router = APIRouter(prefix="/api/v1/segments", tags=["flags"], route_class=Route)
 
-READ = problems(401, 403, 404)
+READ = problems(401, 403, 404, 410)
 WRITE = problems(401, 403, 404, 409, 412, 415)
 MEMBERS = {"description", "included", "excluded", "when"}
 

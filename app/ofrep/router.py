@@ -49,7 +49,7 @@ Environment = Annotated[
 @router.post(
     "/evaluate/flags/{key:text}",
     response_model=EvaluationSuccess,
-    responses=FAILURES | problems(401, 403),
+    responses=FAILURES | problems(401, 403, 410),
     dependencies=[Waited],
     openapi_extra=BODY,
 )
@@ -73,7 +73,7 @@ def evaluate_flag(
 @router.post(
     "/evaluate/flags",
     response_model=BulkEvaluation,
-    responses=FAILURES | problems(401, 403),
+    responses=FAILURES | problems(401, 403, 410),
     dependencies=[Waited],
     openapi_extra=BODY,
 )

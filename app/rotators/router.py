@@ -13,7 +13,7 @@ from app.workspaces.deps import AdminAccess, ReadAccess, Waited, WriteAccess
 
 router = APIRouter(prefix="/api/v1/config", tags=["secrets"], route_class=Route)
 
-READ = problems(401, 403, 404)
+READ = problems(401, 403, 404, 410)
 WRITE = problems(401, 403, 404, 409, 415)
 
 

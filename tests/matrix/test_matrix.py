@@ -18,7 +18,7 @@ from app.outbox.recorder import recorder
 from app.usage.recorder import usage
 from tests.client import Briefly, framework
 from tests.conftest import copy_template, environment, execute, url_of
-from tests.matrix.routes import LINES, MARK, OPEN, Line
+from tests.matrix.routes import FLAGS, LINES, MARK, OPEN, Line
 from tests.matrix.stage import (
     CALLERS,
     SLUG,
@@ -262,7 +262,7 @@ def test_ids_of_others_look_like_ids_of_nobody(stage: Stage, caller: Caller):
     for line in LINES:
         own = caught.selects(line) or line.path.startswith("/api/v1/audit/")
         for place in places(line) if own and line.names_ids else ():
-            names = stage.shared[line.uses, place]
+            names = stage.shared[line.uses, place] | {"fresh": stage.fresh()}
             others = {name: UNKNOWN_ID for name in names if name.endswith("_id")}
             if "handle" in names:
                 others["handle"] = UNKNOWN_HANDLE
@@ -314,6 +314,8 @@ def test_no_body_assigns_more_than_it_may(stage: Stage, extra: str):
 LOOSE = (
     "/config/{service_name}",  # a merge patch
     *("/api/v1/configs/fetch", "/api/v1/instances/report"),  # newer clients
+    *(f"{FLAGS}/evaluate", f"{FLAGS}/evaluate/batch", f"{FLAGS}/{{name}}/explain"),
+    *(f"{FLAGS}/usage", "/ofrep/v1/evaluate/flags/{key}", "/ofrep/v1/evaluate/flags"),
 )
 
 

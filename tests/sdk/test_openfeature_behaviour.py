@@ -83,8 +83,10 @@ class Recorder(Hook):
 
 
 @given("a stable provider")
-def stable(state, options):
-    api.set_provider_and_wait(ConfigSyncProvider(SyncConfigClient(**options)))
+def stable(state, options, stack):
+    client = SyncConfigClient(**options)
+    stack.callback(client.close)  # the SDK forgets it when another one cannot begin
+    api.set_provider_and_wait(ConfigSyncProvider(client))
     state.client = api.get_client()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ from openfeature.event import ProviderEvent
 from openfeature.exception import ErrorCode, ProviderNotReadyError
 from openfeature.provider import ProviderStatus
 
-from tests.processes import until
+from tests.processes import free_port, until
 from tests.sdk.impostor import Impostor
 from tests.sdk.test_client import eventually
 
@@ -143,3 +144,13 @@ def test_flags_that_are_given_and_contexts_that_go_too_deep(provided):
         deep = {"b": deep}
     found = client.get_integer_details("a", 1, EvaluationContext(attributes=deep))
     assert (found.value, found.error_code) == (1, ErrorCode.INVALID_CONTEXT)
+
+
+def test_a_client_that_could_not_begin_leaves_no_thread_behind():
+    before = threading.active_count()
+    away = f"http://127.0.0.1:{free_port()}/api/v1"
+    client = SyncConfigClient(base_url=away, app_id="app", environment="production", timeout=1)
+    provider = ConfigSyncProvider(client)
+    with pytest.raises(ProviderNotReadyError):
+        provider.initialize(EvaluationContext())
+    until(lambda: threading.active_count() <= before, "its thread has ended")

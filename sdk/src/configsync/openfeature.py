@@ -51,13 +51,15 @@ class ConfigSyncProvider(AbstractProvider):
         client = self._client
         try:
             if isinstance(client, SyncConfigClient) and client.source == "none":
+                self._is_ours = True
                 client.initialize()
                 client.start_auto_refresh()
-                self._is_ours = True
             client.flags()
         except (AuthenticationError, AccessDenied, FlagsNotInstalled) as error:
+            self.shutdown()  # which nobody calls for a provider that could not begin
             raise ProviderFatalError(str(error)) from error
         except ConfigSyncError as error:
+            self.shutdown()
             raise ProviderNotReadyError(str(error)) from error
         self._event = ProviderEvent.PROVIDER_READY
         self._removers = [
