@@ -106,6 +106,7 @@ def get_snapshot(
 
     Flags beyond the key's scope are not in it, or only as what others need.
     """
+    at = access.head if at is None else at  # the revision that the answer's header names
     ruleset = evaluating.load(session, access=access, environment=environment, at=at)
     access.count_read("feature_flag", f"*@{environment}")
     body, etag = snapshots.snapshot(ruleset, access)

@@ -192,15 +192,15 @@ class Dispatcher:
                 lambda: self._find(shown, call, request),
                 seconds=wait,
             )
+        answer = await self._rendered(found, call, request)
+        for _ in range(TRIES):
+            if found.snapshot.is_live:
+                break
+            # The header must not name a revision that came while this was rendered.
+            found = await self._find(shown, call, request)
+            answer = await self._rendered(found, call, request)
         snapshot, space, access = found.snapshot, found.space, found.access
-        answer: Answer | None
-        if isinstance(snapshot, Rules):
-            answer = await self.serving.flags(snapshot, access, space, request)
-        elif call.form is not Form.STORED and snapshot.reveals(access):
-            return False
-        else:
-            answer = await self.serving.answer(space, snapshot, call, access, request)
-        if answer is None or space.channel.ended:
+        if answer is None or space.channel.ended or not snapshot.is_live:
             return False
         if found.grant and not access.scopes.addresses and not call.wait and _is_short(memo):
             self.serving.remember(found.grant, memo, call, snapshot, answer)
@@ -209,6 +209,17 @@ class Dispatcher:
             send, shown, space, call.form, answer, began, request.request_id, found.stale
         )
         return True
+
+    async def _rendered(
+        self, found: Found, call: Call, request: context.RequestContext
+    ) -> Answer | None:
+        """Return the answer to a call, None if there is none from memory."""
+        snapshot, access = found.snapshot, found.access
+        if isinstance(snapshot, Rules):
+            return await self.serving.flags(snapshot, access, found.space, request)
+        if call.form is not Form.STORED and snapshot.reveals(access):
+            return None
+        return await self.serving.answer(found.space, snapshot, call, access, request)
 
     async def _evaluate(
         self, scope: Scope, send: Send, shown: Shown, body: bytes, began: float
@@ -245,6 +256,8 @@ class Dispatcher:
         )
         if door.is_of_many and len(rules.ruleset.flags) > evaluations.MANY:
             answer = await self.serving.read(work, request)
+            if not rules.is_live:
+                return False
         else:
             answer = work()
         self.serving.count(who, "feature_flag", evaluations.resource(asked, environment))
