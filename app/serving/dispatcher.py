@@ -4,12 +4,11 @@ import secrets
 import time
 from bisect import bisect_left
 from functools import partial
-from hashlib import sha256
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.auth.deps import Credential, KeyDigest, credential_of
+from app.auth.deps import Credential, KeyDigest
 from app.core import context, db, metrics
 from app.core.answers import is_known, names, tags
 from app.core.cors import Cors
@@ -30,6 +29,7 @@ from app.serving.calls import (
     preferred_wait,
     read,
 )
+from app.serving.requests import MAX_BODY_BYTES, Memo, Shown, again, is_json, is_short, receive_body
 from app.serving.service import Found, Grant, NotServed, Serving, Who, count_reads
 from app.serving.snapshots import Answer, Rules, Snapshot
 from app.serving.spaces import Space
@@ -45,61 +45,15 @@ FORMS = {
     **evaluations.FORMS,
 }
 TRIES = 5
-MAX_BODY_BYTES = 64 * 1024
-MEMO_BYTES = 1024
 MOST_CALLS = 4096
 WARNING = (b"warning", b'110 - "Response is Stale"')
 BOUNDS = metrics.BOUNDS
-
-Memo = tuple[bytes, bytes, bytes]
-"""What a request asks for as it came in: path, query, body."""
 
 _COUNTS = {
     (form, status): metrics.hot("GET" if form in GETS else "POST", TEMPLATES[form], status)
     for form in Form
     for status in (200, 304, 400, 404)
 }
-
-
-class Shown:
-    """What a request shows in its headers."""
-
-    __slots__ = (
-        *("_digest", "authorization", "etag", "is_odd", "key", "origin", "prefer", "request_id"),
-    )
-
-    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
-        self.authorization = self.key = self.etag = self.prefer = b""
-        self.request_id = self.origin = b""
-        self._digest: bytes | None = None
-        self.is_odd = False
-        for name, value in headers:
-            if name == b"authorization":
-                self.is_odd = self.is_odd or self.authorization != b""
-                self.authorization = value
-            elif name == b"x-api-key":
-                self.is_odd = self.is_odd or self.key != b""
-                self.key = value
-            elif name == b"if-none-match":
-                self.is_odd = self.is_odd or self.etag != b""
-                self.etag = value
-            elif name == b"x-request-id":
-                self.request_id = value
-            elif name == b"prefer":
-                self.prefer = value
-            elif name == b"origin":
-                self.is_odd = self.is_odd or self.origin != b""
-                self.origin = value
-
-    def digest(self) -> bytes:
-        """Return what stands for the credential in memory."""
-        if self._digest is None:
-            self._digest = sha256(self.authorization + b"\n" + self.key).digest()
-        return self._digest
-
-    def credential(self) -> Credential | None:
-        """Return the credential; raise InvalidToken."""
-        return credential_of(self.authorization.decode("latin-1"), self.key.decode("latin-1"))
 
 
 class Dispatcher:
@@ -123,13 +77,13 @@ class Dispatcher:
         if scope["method"] == "GET" and not path.startswith(POSTS):
             if not await self._try(scope, send, b""):
                 await self.app(scope, receive, send)
-        elif scope["method"] == "POST" and path.startswith(POSTS) and _is_json(scope):
-            messages = await _listen(receive)
+        elif scope["method"] == "POST" and path.startswith(POSTS) and is_json(scope):
+            messages = await receive_body(receive)
             body = b"".join([message.get("body", b"") for message in messages])
             whole = messages[-1]["type"] == "http.request" and not messages[-1].get("more_body")
             fits = whole and len(body) <= MAX_BODY_BYTES
             if not (fits and await self._try(scope, send, body)):
-                await self.app(scope, _again(messages, receive), send)
+                await self.app(scope, again(messages, receive), send)
         else:
             await self.app(scope, receive, send)
 
@@ -202,7 +156,7 @@ class Dispatcher:
         snapshot, space, access = found.snapshot, found.space, found.access
         if answer is None or space.channel.ended or not snapshot.is_live:
             return False
-        if found.grant and not access.scopes.addresses and not call.wait and _is_short(memo):
+        if found.grant and not access.scopes.addresses and not call.wait and is_short(memo):
             self.serving.remember(found.grant, memo, call, snapshot, answer)
         count_reads(access, call)
         await self._send(
@@ -303,7 +257,7 @@ class Dispatcher:
         if call is not None:
             return call
         call = read(scope, memo[2])
-        if call is not None and _is_short(memo):
+        if call is not None and is_short(memo):
             if len(self._calls) >= MOST_CALLS:
                 self._calls.clear()
             self._calls[memo] = call
@@ -466,10 +420,6 @@ def _knows(found: Found, call: Call, shown: bytes) -> bool:
     return call.form is Form.EFFECTIVE and names(tags(shown.decode("latin-1")) or (), seen.etag)
 
 
-def _is_short(memo: Memo) -> bool:
-    return sum(map(len, memo)) <= MEMO_BYTES
-
-
 def _form(scope: Scope) -> Form:
     """Return the form of a hot route by its path."""
     if scope["raw_path"] in FORMS:
@@ -479,34 +429,3 @@ def _form(scope: Scope) -> Form:
     if scope["raw_path"].startswith(ITEMS):
         return Form.ITEM
     return Form.STORED if scope["path"] == TEMPLATES[Form.STORED] else Form.EFFECTIVE
-
-
-def _is_json(scope: Scope) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            kind = value.partition(b";")[0].strip().lower()
-            return bool(kind == b"application/json" or kind.endswith(b"+json"))
-    return False
-
-
-async def _listen(receive: Receive) -> list[Message]:
-    """Receive a body to its end, or until it is too long for these routes."""
-    messages: list[Message] = []
-    size = 0
-    while True:
-        message = await receive()
-        messages.append(message)
-        size += len(message.get("body", b""))
-        if not message.get("more_body") or size > MAX_BODY_BYTES:
-            return messages
-
-
-def _again(messages: list[Message], receive: Receive) -> Receive:
-    """Return a receive that gives messages once more."""
-    left = iter(messages)
-
-    async def receive_again() -> Message:
-        message = next(left, None)
-        return await receive() if message is None else message
-
-    return receive_again

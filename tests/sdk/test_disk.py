@@ -203,10 +203,12 @@ def test_secrets_stay_out_of_the_cache(away, place, wrong):
 
 
 def test_secrets_are_encrypted_if_asked_for(away, place, wrong, caplog):
-    leave(away(cache_secrets="a passphrase"), wrong, ["password"], password="s3cret", host="db1")
+    leave(
+        away(cache_secrets="a passphrase"), wrong, ["password"], password="s3cret", host="postgres"
+    )
     [file] = place.iterdir()
     assert "s3cret" not in file.read_text()
-    assert "db1" not in file.read_text()
+    assert "postgres" not in file.read_text()
     one = away(cache_secrets="a passphrase")
     one.initialize()
     assert one.require("password") == "s3cret"
