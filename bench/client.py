@@ -13,7 +13,7 @@ from typing import Any
 from configsync import SyncConfigClient
 from configsync._options import Options
 from configsync._snapshot import Origin, Snapshot
-from configsync._state import State
+from configsync._state import News, State
 from configsync._transport import Cursor, Fetched
 
 from bench import store
@@ -71,7 +71,9 @@ def swapping(table: Table) -> None:
         began = time.perf_counter()
         configs = json.loads(text)
         between = time.perf_counter()
-        state.take(Fetched(configs, (), f"v{number}", number, Cursor("e", number), 0.0))
+        cursor = Cursor("e", number)
+        fetched = Fetched(configs, (), f"v{number}", number, cursor, 0.0)
+        state.take(News(fetched, None, cursor))
         swapped.append((time.perf_counter() - between) * 1000)
         parsed.append((between - began) * 1000)
     state.listeners.join()

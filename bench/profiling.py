@@ -105,7 +105,7 @@ async def _run(
     async with app.router.lifespan_context(app):
         for number in range(20):
             await _call(app, people[number].token, body(str(300000000 + number)))
-        anyio.to_thread.run_sync = hop
+        anyio.to_thread.run_sync = hop  # type: ignore[assignment]
         mine = cProfile.Profile()
         wall, cpu = time.perf_counter(), time.process_time()
         if profiled:

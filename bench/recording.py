@@ -44,6 +44,7 @@ def recorded() -> Iterator[Recording]:
     recording = Recording()
     engine = db.get_engine()
     wait = psycopg2.extensions.get_wait_callback()
+    assert wait is not None, "deadlines wait by a callback"
 
     def counting(connection: Any) -> None:
         if threading.current_thread().name != LOOP:

@@ -17,7 +17,7 @@ from typing import Any
 
 from flag_engine.engine import get_evaluation_result
 from growthbook import GrowthBook
-from UnleashClient import UnleashClient
+from UnleashClient import UnleashClient  # type: ignore[attr-defined]
 from UnleashClient.cache import FileCache
 
 from app.rules.contexts import context_of

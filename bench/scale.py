@@ -189,13 +189,13 @@ class Side:
 Make = Callable[[Side, random.Random], Request]
 
 
-def get(path: str, *, limited: bool = False, **query: object) -> Request:
+def get(path: str, *, limited: bool = False, **query: str | int) -> Request:
     words = urlencode({**query, "workspace": WORKSPACE})
     return Request("GET", f"{path}?{words}", limited=limited)
 
 
-def listed(**query: object) -> Request:
-    return get("/api/v1/configs", **query)
+def listed(**query: str | int) -> Request:
+    return get("/api/v1/configs", limited=False, **query)
 
 
 def place(key: Key) -> str:

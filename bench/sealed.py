@@ -192,14 +192,13 @@ class Fetches:
 
     def compare(self, route: Route, *, connections: int, seconds: float) -> dict[str, Fetched]:
         """Measure all cases, that without secrets in two halves around the others."""
-        numbers = {"connections": connections}
-        half = {"seconds": seconds / 2, **numbers}
-        first = self.measure("no secrets", route, **half)
-        found = {
-            case: self.measure(case, route, seconds=seconds, **numbers)
-            for case in ("masked", "revealed")
-        }
-        return {"no secrets": first + self.measure("no secrets", route, **half), **found}
+
+        def measure(case: str, seconds: float) -> Fetched:
+            return self.measure(case, route, connections=connections, seconds=seconds)
+
+        first = measure("no secrets", seconds / 2)
+        found = {case: measure(case, seconds) for case in ("masked", "revealed")}
+        return {"no secrets": first + measure("no secrets", seconds / 2), **found}
 
 
 def fetches(person: store.Person, dsn: str, *, seconds: float, brief: bool) -> bool:

@@ -153,7 +153,11 @@ def run(person: store.Person, say: Callable[[str], None]) -> None:
             client.post(url, json={"config": document}).raise_for_status()
 
         reader.get(url)
-        show(READ, repeat(stations, lambda _: reader.get(url).raise_for_status() and None), say)
+
+        def read(_number: int) -> None:
+            reader.get(url).raise_for_status()
+
+        show(READ, repeat(stations, read), say)
 
         def write_and_read(number: int) -> None:
             stations.is_on = False

@@ -38,6 +38,6 @@ def _owner(pid: int, connection: socket.socket) -> int:
     for _attempt in range(100):
         for child in psutil.Process(pid).children(recursive=True):
             if any(c.raddr == local for c in child.net_connections("tcp") if c.raddr):
-                return child.pid
+                return int(child.pid)
         time.sleep(0.01)
     raise RuntimeError("no worker accepted the connection")
