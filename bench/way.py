@@ -14,6 +14,7 @@ import uvicorn
 from app.changes import service as changes
 from app.changes import writing
 from app.core import db
+from app.core.protocol import Protocol
 from app.feed import crud as feed_crud
 from app.feed.channel import Channel
 from app.main import create_server
@@ -86,7 +87,14 @@ def serving() -> Iterator[int]:
     """Run the server in a thread of this process."""
     port = store.free_port()
     server = uvicorn.Server(
-        uvicorn.Config(create_server, factory=True, port=port, log_config=None, access_log=False)
+        uvicorn.Config(
+            create_server,
+            factory=True,
+            http=Protocol,
+            port=port,
+            log_config=None,
+            access_log=False,
+        )
     )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()

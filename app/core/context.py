@@ -3,13 +3,12 @@
 import re
 import secrets
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _REQUEST_ID = re.compile(r"^[\x21-\x7e]{1,128}$")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(NamedTuple):
     """Where a request came from; stands in every event and log line."""
 
     request_id: str

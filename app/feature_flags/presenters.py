@@ -7,7 +7,7 @@ from app.core.db import AnyRow
 from app.feature_flags.rulesets import RuledFlag, raw_value
 from app.formats import json
 from app.rules.definitions import off_variant_of, variants_of
-from app.rules.results import Result
+from app.rules.results import REASONS, Result
 from app.rules.view import view_of
 
 
@@ -71,7 +71,7 @@ def evaluation(flag: RuledFlag, environment: str, result: Result) -> dict[str, A
     """Return the members of `EvaluationRead`."""
     return {
         "enabled": flag.compiled.is_on(result),
-        "reason": result.reason.value,
+        "reason": REASONS[result.reason],
         "flag_name": flag.name,
         "environment": environment,
         "variant": result.variant,

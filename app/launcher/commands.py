@@ -21,6 +21,7 @@ from app.accounts.service import create_first_admin
 from app.auth import crud
 from app.auth.errors import UserExists
 from app.core import db, metrics
+from app.core.protocol import Protocol
 from app.core.secret_files import make_secrets
 from app.core.settings import Settings, get_settings
 from app.health.service import TOO_OLD, not_ready
@@ -85,6 +86,7 @@ def serve(_: Any = None) -> None:
         uvicorn.run(
             "app.main:create_server",
             factory=True,
+            http=Protocol,
             host=settings.host,
             port=settings.service_port,
             workers=settings.workers,

@@ -17,6 +17,9 @@ class Reason(StrEnum):
     TARGETING_KEY_MISSING = "targeting_key_missing"
 
 
+REASONS: Final = {reason: str(reason) for reason in Reason}
+"""As plain texts: an enumeration's own way to its value takes longer than the evaluation."""
+
 TARGETING_KEY_MISSING: Final = "TARGETING_KEY_MISSING"
 
 # TARGETING_KEY_MISSING is an error there, not a reason.

@@ -3,6 +3,7 @@
 import secrets
 import time
 from bisect import bisect_left
+from collections.abc import Awaitable
 from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +16,7 @@ from app.core.cors import Cors
 from app.core.errors import AppError, Unavailable
 from app.core.http import decorate
 from app.core.problems import problem_of
+from app.core.protocol import HOLD
 from app.feature_flags.evaluating import require_environment
 from app.serving import evaluations, polling
 from app.serving.calls import (
@@ -29,7 +31,7 @@ from app.serving.calls import (
     preferred_wait,
     read,
 )
-from app.serving.requests import MAX_BODY_BYTES, Memo, Shown, again, is_json, is_short, receive_body
+from app.serving.requests import Memo, Shown, again, is_json, is_short, receive_body
 from app.serving.service import Found, Grant, NotServed, Serving, Who, count_reads
 from app.serving.snapshots import Answer, Rules, Snapshot
 from app.serving.spaces import Space
@@ -78,11 +80,8 @@ class Dispatcher:
             if not await self._try(scope, send, b""):
                 await self.app(scope, receive, send)
         elif scope["method"] == "POST" and path.startswith(POSTS) and is_json(scope):
-            messages = await receive_body(receive)
-            body = b"".join([message.get("body", b"") for message in messages])
-            whole = messages[-1]["type"] == "http.request" and not messages[-1].get("more_body")
-            fits = whole and len(body) <= MAX_BODY_BYTES
-            if not (fits and await self._try(scope, send, body)):
+            body, messages = await receive_body(receive)
+            if body is None or not await self._try(scope, send, body):
                 await self.app(scope, again(messages, receive), send)
         else:
             await self.app(scope, receive, send)
@@ -91,8 +90,14 @@ class Dispatcher:
         """Answer from memory if that can be; say whether it was answered."""
         began = time.monotonic()
         shown = Shown(scope["headers"])
+        if shown.is_odd:
+            return False
+        if scope["raw_path"].startswith(evaluations.PLACES):
+            return await self._told(
+                scope, send, shown, began, self._evaluate(scope, send, shown, body, began)
+            )
         memo = (scope["raw_path"], scope["query_string"], body)
-        grant = None if shown.is_odd else self.serving.grants.get(shown.digest())
+        grant = self.serving.grants.get(shown.digest())
         if grant is not None:
             hit = grant.hits.get(memo)
             if (
@@ -108,15 +113,19 @@ class Dispatcher:
                 if not hit.count:
                     self.serving.touched.append(hit)
                 hit.count += 1
-                await self._send(send, shown, grant.space, hit.call.form, hit.answer, began)
+                await self._send(scope, send, shown, grant.space, hit.call.form, hit.answer, began)
                 return True
-        if shown.is_odd:
-            return False
+        return await self._told(
+            scope, send, shown, began, self._answer(scope, send, shown, memo, began)
+        )
+
+    async def _told(
+        self, scope: Scope, send: Send, shown: Shown, began: float, work: Awaitable[bool]
+    ) -> bool:
+        """Say whether work answered; what stands in its way for everybody is an answer, too."""
         refusal: AppError | None = None
         try:
-            if scope["raw_path"].startswith(evaluations.PLACES):
-                return await self._evaluate(scope, send, shown, body, began)
-            return await self._answer(scope, send, shown, memo, began)
+            return await work
         except Unavailable as error:
             refusal = error
         except SQLAlchemyError as error:
@@ -160,7 +169,7 @@ class Dispatcher:
             self.serving.remember(found.grant, memo, call, snapshot, answer)
         count_reads(access, call)
         await self._send(
-            send, shown, space, call.form, answer, began, request.request_id, found.stale
+            scope, send, shown, space, call.form, answer, began, request.request_id, found.stale
         )
         return True
 
@@ -198,25 +207,17 @@ class Dispatcher:
             return False
         rules.is_used = True
         stream = evaluations.stream_of(asked, environment, who.access, who.credential)
-        work = partial(
-            evaluations.answer,
-            asked,
-            rules.ruleset,
-            who.access,
-            head=who.space.channel.head,
-            config=config,
-            stream=stream,
-            etag=shown.etag,
-        )
+        head = who.space.channel.head
+        given = (asked, rules.ruleset, who.access, head, config, stream, shown.etag)
         if door.is_of_many and len(rules.ruleset.flags) > evaluations.MANY:
-            answer = await self.serving.read(work, request)
+            answer = await self.serving.read(partial(evaluations.answer, *given), request)
             if not rules.is_live:
                 return False
         else:
-            answer = work()
+            answer = evaluations.answer(*given)
         self.serving.count(who, "feature_flag", evaluations.resource(asked, environment))
         await self._send(
-            send, shown, who.space, door.form, answer, began, request.request_id, who.stale
+            scope, send, shown, who.space, door.form, answer, began, request.request_id, who.stale
         )
         return True
 
@@ -359,9 +360,7 @@ class Dispatcher:
 
     def _request(self, scope: Scope, shown: Shown) -> context.RequestContext:
         client = scope.get("client")
-        return context.RequestContext(
-            request_id=self._request_id(shown), address=client[0] if client else None
-        )
+        return context.RequestContext(self._request_id(shown), client[0] if client else None)
 
     def _request_id(self, shown: Shown) -> str:
         if shown.request_id:
@@ -371,6 +370,7 @@ class Dispatcher:
 
     async def _send(
         self,
+        scope: Scope,
         send: Send,
         shown: Shown,
         space: Space,
@@ -401,6 +401,8 @@ class Dispatcher:
         if stale is not None:
             metrics.snapshot_reads["stale"].count += 1
             headers += [(b"x-configsync-stale", str(int(stale) + 1).encode()), WARNING]
+        if HOLD in (extensions := scope.get("extensions") or {}):
+            extensions[HOLD]()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if unchanged else answer.body})
         counts = _COUNTS[form, status]

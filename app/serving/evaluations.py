@@ -30,29 +30,27 @@ BULK, SINGLE = b"/ofrep/v1/evaluate/flags", b"/ofrep/v1/evaluate/flags/"
 PLACES = (EVALUATE, BULK)
 FORMS = {EVALUATE: Form.EVALUATE, BATCH: Form.BATCH, BULK: Form.OFREP_BULK}
 OURS = frozenset({Form.EVALUATE, Form.BATCH})
+OF_MANY = frozenset({Form.BATCH, Form.OFREP_BULK})
 MANY = 1000
 """Evaluating more flags than this at once is done beside the event loop."""
+_new = tuple.__new__  # the path that is measured: a third of the time of calling the class
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What path and query of a request say. `environment` None: the only one of the API key."""
+    """What path and query of a request say.
+
+    `is_usual`: they name neither a workspace nor a revision. `environment` None: the only one of
+    the API key.
+    """
 
     form: Form
     workspace: str | None
     least: tuple[str, int] | None
+    is_usual: bool
+    is_of_many: bool
     environment: str | None = None
     key: str = ""
-
-    @property
-    def is_usual(self) -> bool:
-        """Say whether neither a workspace nor a revision is named."""
-        return self.workspace is None and self.least is None
-
-    @property
-    def is_of_many(self) -> bool:
-        """Say whether more than one flag is asked for."""
-        return self.form in {Form.BATCH, Form.OFREP_BULK}
 
 
 class One(NamedTuple):
@@ -82,7 +80,7 @@ def read(scope: Scope, body: bytes) -> Asked | None:
     try:
         if door.form is Form.EVALUATE:
             one = _one(json.read(body))
-            return one and Asked(door, one.environment, body, one)
+            return one and _new(Asked, (door, one.environment, body, one, None))
         if door.form is Form.BATCH:
             said = EvaluateBatch.model_validate(json.read(body))
             return Asked(door, said.environment, body, said, _config(said, door.workspace))
@@ -99,11 +97,11 @@ def _one(said: Any) -> One | None:
     user_id, context = said.get("user_id"), said.get("context")
     if not isinstance(name, str) or not isinstance(environment, str):
         return None
-    if not (user_id is None or type(user_id) in {str, int}):
+    if user_id is not None and type(user_id) is not str and type(user_id) is not int:
         return None
     if not (context is None or isinstance(context, dict)):
         return None
-    return One(name, environment, user_id, context)
+    return _new(One, (name, environment, user_id, context))
 
 
 def _config(said: EvaluateBatch, workspace: str | None) -> Call | None:
@@ -129,21 +127,21 @@ def _door(raw_path: bytes, path: str, query_string: bytes) -> Door | None:
     workspace = query.pop("workspace", None)
     try:
         least = least_of(query.pop("min_revision", None) or newest)
+        is_usual, is_of_many = workspace is None and least is None, form in OF_MANY
         if form in OURS:
-            return None if query else Door(form, workspace, least)
+            return None if query else Door(form, workspace, least, is_usual, is_of_many)
         environment = query.pop("environment", None)
         if environment is not None:
             check_name(environment)
     except ValueError:
         return None
-    return Door(form, workspace, least, environment, path[len(SINGLE) :])
+    return Door(form, workspace, least, is_usual, is_of_many, environment, path[len(SINGLE) :])
 
 
 def answer(
     asked: Asked,
     ruleset: Ruleset,
     access: Access,
-    *,
     head: int,
     config: bytes | None,
     stream: str,
@@ -211,7 +209,7 @@ def check(environment: str) -> None:
 
 
 def stream_of(asked: Asked, environment: str, access: Access, credential: Credential | None) -> str:
-    """Return where a bulk evaluation says that changes are told."""
+    """Return where a bulk evaluation says that changes are told, nothing for others."""
     if asked.door.form is not Form.OFREP_BULK:
         return ""
     return streams.address(access.slug, environment, credential)

@@ -68,16 +68,16 @@ def is_json(scope: Scope) -> bool:
     return False
 
 
-async def receive_body(receive: Receive) -> list[Message]:
-    """Receive a body to its end, or until it is too long for these routes."""
-    messages: list[Message] = []
-    size = 0
-    while True:
+async def receive_body(receive: Receive) -> tuple[bytes | None, list[Message]]:
+    """Return a body and what it came in; None: it did not come whole, or is too long here."""
+    message = await receive()
+    messages, body = [message], message.get("body", b"")
+    while message.get("more_body") and len(body) <= MAX_BODY_BYTES:
         message = await receive()
         messages.append(message)
-        size += len(message.get("body", b""))
-        if not message.get("more_body") or size > MAX_BODY_BYTES:
-            return messages
+        body += message.get("body", b"")
+    is_whole = message["type"] == "http.request" and len(body) <= MAX_BODY_BYTES
+    return body if is_whole else None, messages
 
 
 def again(messages: list[Message], receive: Receive) -> Receive:

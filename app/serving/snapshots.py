@@ -20,6 +20,7 @@ COMPILED = 12
 """About how many times the text of a definition it takes, parsed and compiled."""
 
 
+CONTENT_TYPE = (b"content-type", JSON.encode())
 ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
@@ -57,7 +58,7 @@ class Answer:
         self.etag = etag.encode()
         self.status = status
         self.headers = (  # a tuple, which the garbage collector soon leaves alone
-            (b"content-type", JSON.encode()),
+            CONTENT_TYPE,
             (b"content-length", str(len(body)).encode()),
             *(((b"etag", self.etag),) if etag else ()),
             *ALWAYS,

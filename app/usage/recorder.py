@@ -59,9 +59,8 @@ class Recorder:
         count: int = 1,
     ) -> None:
         """Count evaluations of a flag that exists; from any thread."""
-        key = (workspace_id, environment, flag, variant, rule_id)
         with self._lock:
-            self._add(key, count)
+            self._add((workspace_id, environment, flag, variant, rule_id), count)
 
     def count_many(
         self,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import bare_asgi, generator, inside, live, wire
+from bench import bare_asgi, client, generator, inside, live, wire
 from bench.generator import Target
 from bench.lines import Table
 from bench.store import Server
@@ -104,3 +104,9 @@ def test_only_what_counts_for_the_metrics_is_taken_out():
         "counts.buckets[bisect_left(BOUNDS,",
     }
     assert {"_try", "_send"} <= vars(dispatcher).keys()
+
+
+def test_the_library_is_measured_as_it_is(capsys: pytest.CaptureFixture[str]):
+    table = Table("title")
+    client.swapping(table)
+    assert f"{client.KEYS:,} keys taken, frozen, swapped" in capsys.readouterr().out

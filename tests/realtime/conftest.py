@@ -12,6 +12,7 @@ import httpx
 import pytest
 import uvicorn
 
+from app.core.protocol import Protocol
 from app.launcher.commands import MAX_MESSAGE_BYTES
 from app.main import create_server
 from app.outbox.recorder import recorder
@@ -110,6 +111,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         config = uvicorn.Config(
             create_server(),
+            http=Protocol,
             log_config=None,
             log_level="warning",
             ws_max_size=MAX_MESSAGE_BYTES,
