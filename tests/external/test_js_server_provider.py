@@ -8,7 +8,7 @@ from tests.external.board import CASES, PRODUCTION, Board, Case, Outcome, failed
 from tests.external.programs import node
 from tests.processes import Server
 
-pytestmark = [pytest.mark.external, pytest.mark.xdist_group("external")]
+pytestmark = pytest.mark.external
 
 ON = {"flag": "on", "type": "boolean", "default": False}
 

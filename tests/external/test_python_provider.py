@@ -9,8 +9,6 @@ from tests.external.board import CASES, PRODUCTION, STAGING, Board, Case, Outcom
 from tests.external.programs import Ask, python
 from tests.processes import Server
 
-pytestmark = pytest.mark.xdist_group("external")
-
 Connect = Callable[[str], Ask]
 
 

@@ -8,7 +8,7 @@ from tests.external.board import KEY, PRODUCTION, Board, Outcome, failed
 from tests.external.programs import node, python
 from tests.processes import KEYS, Stage
 
-pytestmark = [pytest.mark.external, pytest.mark.xdist_group("external")]
+pytestmark = pytest.mark.external
 
 ON = {"flag": "on", "type": "boolean", "default": False}
 SETTINGS = {

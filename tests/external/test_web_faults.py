@@ -9,7 +9,7 @@ from tests.external.browser import Tab
 from tests.external.web import Web
 from tests.processes import Server, Stage, until
 
-pytestmark = [pytest.mark.external, pytest.mark.xdist_group("external")]
+pytestmark = pytest.mark.external
 
 SIGNING, OTHER = ("external-signing-key-0123456789-" + letter * 10 for letter in "ab")
 

@@ -22,7 +22,7 @@ from tests.external.programs import outcome
 from tests.external.web import Web
 from tests.processes import Server, until
 
-pytestmark = [pytest.mark.external, pytest.mark.xdist_group("external")]
+pytestmark = pytest.mark.external
 
 WITHOUT_STREAM = {"changeDetection": "none", "cacheMode": "disabled"}
 CHANGED = "PROVIDER_CONFIGURATION_CHANGED"

@@ -18,8 +18,6 @@ from tests.processes import until
 from tests.realtime.conftest import Place
 from tests.realtime.test_stream import change_all, write
 
-pytestmark = pytest.mark.xdist_group("realtime")
-
 
 def commit(revision: int, changes: int = 1) -> Commit:
     """Return a commit of some changes."""

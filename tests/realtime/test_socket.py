@@ -19,7 +19,6 @@ from tests.processes import until
 from tests.realtime.conftest import Place
 from tests.realtime.test_stream import change_all, where, write
 
-pytestmark = pytest.mark.xdist_group("realtime")
 PATIENCE = 5.0
 
 

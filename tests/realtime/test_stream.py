@@ -12,8 +12,6 @@ from tests.processes import until
 from tests.realtime.conftest import Place
 from tests.streams import COMMENT, Stream
 
-pytestmark = pytest.mark.xdist_group("realtime")
-
 
 def write(person: Person, name: str, config: dict[str, Any], **more: Any) -> int:
     """Store a document; return the revision."""

@@ -14,7 +14,6 @@ from tests.realtime.conftest import Place
 from tests.realtime.test_stream import write
 from tests.streams import Lost, Stream
 
-pytestmark = pytest.mark.xdist_group("realtime")
 PATIENCE = 5.0  # a second is promised; the machine may be busy
 
 

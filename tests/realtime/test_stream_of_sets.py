@@ -1,12 +1,8 @@
 """A change set of keys and flags, as the feed tells of it."""
 
-import pytest
-
 from tests.flags.calls import PRODUCTION
 from tests.keys.calls import CHANGES
 from tests.realtime.conftest import Place
-
-pytestmark = pytest.mark.xdist_group("realtime")
 
 
 def test_keys_flags_and_segments_are_one_frame(place: Place):

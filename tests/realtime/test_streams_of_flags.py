@@ -3,14 +3,10 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
-
 from tests.client import Person
 from tests.flags.calls import FLAGS, PRODUCTION, SEGMENTS, make, put
 from tests.realtime.conftest import Place
 from tests.streams import Stream
-
-pytestmark = pytest.mark.xdist_group("realtime")
 
 BULK, EVENTS = "/ofrep/v1/evaluate/flags", "/ofrep/v1/events"
 TYPES = "feature_flag,segment"
