@@ -22,7 +22,7 @@ test: $(VENV)/.dev ## Run the tests, with coverage
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=app --cov-report=term-missing:skip-covered
 
 external: $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json ## Run the tests that need Node and Chromium
-	$(PY) -m pytest -m external
+	$(PY) -m pytest -m external tests/external
 
 check: format lint types imports lock-check openapi test ## Everything that must pass before a merge
 

@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 from tests.client import Person
 
 METHODS = {"get", "post", "put", "patch", "delete"}
-EXAMPLES = int(os.environ.get("CONFIGSYNC_TEST_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("CONFIGSYNC_TEST_EXAMPLES", "12"))
 
 
 def operations(client: TestClient) -> Iterator[tuple[str, dict]]:
