@@ -32,6 +32,7 @@ Pattern = Annotated[str, AfterValidator(check_pattern)]
 Patterns = Annotated[
     list[Pattern], Field(min_length=1, max_length=MAX_ENTRIES), AfterValidator(_once)
 ]
+Services = Annotated[list[Pattern], Field(max_length=MAX_ENTRIES), AfterValidator(_once)]
 FlagPatterns = Annotated[
     list[Annotated[str, AfterValidator(check_flag_pattern)]],
     Field(min_length=1, max_length=MAX_ENTRIES),
@@ -51,7 +52,7 @@ class KeyScopes(Strict):
     """
 
     actions: Actions = Field(default=[Permission.READ])
-    services: Patterns = Field(default=[ANY])
+    services: Services = Field(default=[ANY], description="None: for flags alone")
     environments: Patterns = Field(default=[ANY])
     flags: FlagPatterns = Field(
         default=[ANY],

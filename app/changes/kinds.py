@@ -43,6 +43,8 @@ def authorize(access: Access, target: Target) -> None:
     """Raise unless the caller may change the target."""
     if isinstance(target, FlagTarget):
         access.require_flag(Permission.WRITE, target.flag, target.environment)
+    elif isinstance(target, SegmentTarget):
+        access.require_segments(PERMISSIONS[SegmentTarget], target)
     else:
         access.require(PERMISSIONS[type(target)], target)
 

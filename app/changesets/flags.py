@@ -64,10 +64,12 @@ def _of_flag(
     missing = FlagNotFound(target.flag, target.environment, access.slug)
     if change.op == "delete":
         return edits.remove(missing=missing)
-    revise = service.changing(target, change, accepted=change.accept_rebucketing, missing=missing)
+    revise = service.changing(
+        target, change, access=access, accepted=change.accept_rebucketing, missing=missing
+    )
     if change.op == "update":
         return _of_type(target, change.type, revise)
-    create = service.creating(target, claimed[target], change)
+    create = service.creating(target, claimed[target], change, access=access)
     if change.op == "create":
         return create
     return lambda stored: (revise if stored.exists else create)(stored)

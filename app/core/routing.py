@@ -235,7 +235,8 @@ async def read_json(request: Request) -> None:
     if not body:
         return
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json" and not content_type.endswith("+json"):
+    own = content_type.startswith("application/") and content_type.endswith("+json")
+    if content_type != "application/json" and not own:
         raise NotJson("The body must be JSON: send Content-Type: application/json.")
     try:
         request._json = json.loads(body)  # noqa: SLF001  (Starlette's cache for Request.json)

@@ -12,9 +12,12 @@ from app.feature_flags.variant_schema import check_schema
 from app.flags.errors import InvalidFlag, WouldRebucket
 from app.formats import json
 from app.models import Action
+from app.rules.conditions import Condition
 from app.rules.definitions import off_variant_of, on_variant_of, variants_of
 from app.rules.errors import Code, RuleError
 from app.rules.rebucketing import Rebucketing, rebuckets, with_ranges
+from app.rules.ruling import Ruling
+from app.rules.segments import segments_in
 from app.rules.view import rules_of, view_of
 from app.secrets import markers
 from app.secrets.errors import InvalidSecret
@@ -31,6 +34,9 @@ PLAIN = frozenset(
 """Members that stand in the definition as they were sent."""
 RULE_ID_BYTES = 4
 
+ANYBODY = Condition(lambda _: True, 1, 1)
+"""Stands for segments where only the rest of a condition is looked at."""
+
 
 def said(target: FlagTarget, old: Definition, body: FlagMembers) -> dict[str, Any]:
     """Return the definition that a body asks for; what it leaves out stays.
@@ -46,7 +52,7 @@ def said(target: FlagTarget, old: Definition, body: FlagMembers) -> dict[str, An
         if markers.needs_sealing(json.dumps(given.get(member))):
             markers.replace(given[member], partial(_refuse_secret, member))
     if body.rules is not None:
-        return new | {"rules": [_with_id(rule) for rule in body.rules]}
+        return new | {"rules": _with_ids(old, body.rules)}
     try:
         return new | _viewed(old, new, body)
     except RuleError as error:
@@ -82,13 +88,24 @@ def _viewed(old: Definition, new: Definition, body: FlagMembers) -> dict[str, An
     return {"rules": rules_of(new, users, percentage)}
 
 
-def _with_id(rule: Any) -> Any:
-    if isinstance(rule, dict) and rule.get("id") is None:
-        return {
-            "id": secrets.token_hex(RULE_ID_BYTES),
-            **{k: v for k, v in rule.items() if k != "id"},
-        }
-    return rule
+def _with_ids(old: Definition, rules: list[Any]) -> list[Any]:
+    """Return rules with ids: that of the stored rule with the same condition, else a new one.
+
+    So the same rules without ids are the same definition, and who moved is found by their ids.
+    """
+    named = {rule.get("id") for rule in rules if isinstance(rule.get("id"), str)}
+    left = [rule for rule in old.get("rules", ()) if rule["id"] not in named]
+    return [_with_id(rule, left) for rule in rules]
+
+
+def _with_id(rule: Any, left: list[Any]) -> Any:
+    if rule.get("id") is not None:
+        return rule
+    same = next((one for one in left if one.get("when") == rule.get("when")), None)
+    if same is not None:
+        left.remove(same)
+    rule_id = secrets.token_hex(RULE_ID_BYTES) if same is None else same["id"]
+    return {"id": rule_id, **{name: value for name, value in rule.items() if name != "id"}}
 
 
 def saved(
@@ -110,13 +127,21 @@ def saved(
     except RuleError as error:
         raise InvalidFlag(error, about=str(target)) from None
     if old is not None and not accepted:
-        try:
-            reason = rebuckets(old, new) or _turned(old, new)
-        except (KeyError, TypeError, RuleError):  # the check of the commit says what is wrong
-            reason = None
+        reason = _moves(old, new)
         if reason is not None:
             raise WouldRebucket(str(reason), str(target))
     return edits.store(new, action=action)(stored)
+
+
+def _moves(old: Definition, new: Definition) -> Rebucketing | None:
+    """Say why a save would move people; None also for rules that the commit will refuse."""
+    rules = new.get("rules") or []
+    named = segments_in({"any": [rule.get("when") for rule in rules if isinstance(rule, dict)]})
+    try:
+        Ruling(new).rules(dict.fromkeys(named, ANYBODY))
+    except RuleError:
+        return None
+    return rebuckets(old, new) or _turned(old, new)
 
 
 def _turned(old: Definition, new: Definition) -> Rebucketing | None:

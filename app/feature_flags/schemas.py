@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    model_validator,
+)
 
 from app.configs.levels import EnvironmentName
 from app.core.schemas import MAX_ID, Label, Message, Moment, Strict, refuse_null, storable
@@ -15,11 +23,18 @@ MAX_TARGETS = 100_000
 Description = Annotated[str, Field(max_length=2000), AfterValidator(storable)]
 UserId = Annotated[str, Field(min_length=1, max_length=10_000), AfterValidator(storable)]
 Users = Annotated[list[UserId], Field(max_length=MAX_TARGETS)]
-Percentage = Annotated[float, Field(ge=0, le=100)]
+Percentage = Annotated[float, Field(strict=True, ge=0, le=100)]
 Owner = Annotated[str, Field(max_length=255), AfterValidator(storable)]
 Object = dict[str, Any]
 FlagType = Literal["boolean", "string", "number", "object"]
 Expected = Annotated[int, Field(strict=True, ge=0, le=MAX_ID)]
+
+
+def no_switch(value: Any) -> Any:
+    """Refuse true and false, which are equal to 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004  (Pydantic's way)
+    return value
 
 
 def unique(labels: list[str]) -> list[str]:
@@ -36,7 +51,7 @@ class FlagMembers(Strict):
     """What both a new flag and a change of one may say."""
 
     description: Description | None = None
-    is_enabled: bool | None = None
+    is_enabled: StrictBool | None = None
     rollout_percentage: Annotated[
         Percentage | None,
         Field(description="Who gets the on variant, beside the target users; null: everybody"),
@@ -52,7 +67,7 @@ class FlagMembers(Strict):
     rules: list[Object] | None = None
     prerequisites: list[Object] | None = None
     bucket_by: str | None = None
-    hash_version: Literal[1] | None = None
+    hash_version: Annotated[Literal[1] | None, BeforeValidator(no_switch)] = None
     tags: Tags | None = None
     owner: Owner | None = None
     expires_at: Annotated[
@@ -87,7 +102,7 @@ class FlagCreate(FlagMembers):
 
     name: FlagName
     environment: EnvironmentName
-    is_enabled: bool
+    is_enabled: StrictBool
     type: FlagType = "boolean"
     message: Message | None = None
 
@@ -96,7 +111,7 @@ class FlagUpdate(FlagMembers):
     """What shall change; an absent member stays as it is."""
 
     expected_version: Expected | None = None
-    accept_rebucketing: bool = False
+    accept_rebucketing: StrictBool = False
     message: Message | None = None
 
 
@@ -105,7 +120,7 @@ class FlagRollback(Strict):
 
     version: Annotated[int, Field(ge=1, le=MAX_ID)]
     message: Message | None = None
-    accept_rebucketing: bool = False
+    accept_rebucketing: StrictBool = False
 
 
 class FlagRead(BaseModel):

@@ -40,7 +40,7 @@ Name = Annotated[str, Path(max_length=255, description="The segment's name")]
 @router.get("", response_model=SegmentList, responses=READ, dependencies=[Waited])
 def list_segments(session: SessionDep, access: ReadAccess) -> Response:
     """List the segments of the workspace by name."""
-    access.require(Permission.READ)
+    access.require_segments(Permission.READ)
     rows = crud.list_segments(session, workspace_id=access.workspace_id)
     access.count_read("segment", "*")
     return answer({"segments": [presenters.segment(row) for row in rows]})
@@ -63,7 +63,7 @@ def create_segment(
 @router.get("/{name:text}", response_model=SegmentRead, responses=READ, dependencies=[Waited])
 def get_segment(name: Name, session: SessionDep, access: ReadAccess) -> Response:
     """Get a segment."""
-    access.require(Permission.READ)
+    access.require_segments(Permission.READ)
     access.count_read("segment", name)
     return answer(_segment(session, access, name))
 
@@ -77,7 +77,7 @@ def update_segment(
     precondition: Preconditions,
 ) -> Response:
     """Replace a segment."""
-    access.require(Permission.READ)
+    access.require_segments(Permission.READ)
     edit = changing(body, missing=SegmentNotFound(name, access.slug))
     expected = expecting(precondition, body.expected_version)
     return answer(_commit(session, access, name, edit, body.message, expected))

@@ -26,6 +26,7 @@ from app.flags.errors import (
 from app.formats import json
 from app.models import Action
 from app.rules.definitions import BOOLEAN
+from app.rules.flags import prerequisites_of
 from app.versions import comparing
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access
@@ -41,7 +42,7 @@ def create(
     """
     target = FlagTarget(new.name, new.environment)
     base = claim(session, access=access, target=target, kind=new.type)
-    edit = creating(target, base, new)
+    edit = creating(target, base, new, access=access)
     return _commit(session, access, target, edit, new.message, precondition, creates=True)
 
 
@@ -59,7 +60,9 @@ def update(
     """
     target = require_place(session, access=access, flag_id=flag_id)
     missing = FlagIdNotFound(flag_id, access.slug)
-    edit = changing(target, change, accepted=change.accept_rebucketing, missing=missing)
+    edit = changing(
+        target, change, access=access, accepted=change.accept_rebucketing, missing=missing
+    )
     return _commit(session, access, target, edit, change.message, precondition)
 
 
@@ -80,29 +83,51 @@ def claim(
     return {"type": name.type, "salt": name.salt}
 
 
-def creating(target: FlagTarget, base: Mapping[str, Any], new: FlagMembers) -> Edit:
-    """Return the edit that stores a new flag; raises FlagExists, InvalidFlag."""
+def creating(
+    target: FlagTarget, base: Mapping[str, Any], new: FlagMembers, *, access: Access
+) -> Edit:
+    """Return the edit that stores a new flag; raises FlagExists, InvalidFlag, FlagOutsideScope."""
 
     def edit(stored: Stored) -> Edited:
         if stored.exists:
             raise FlagExists(target.flag, target.environment)
         if new.is_enabled is None:
             raise Invalid(f"A new {target} needs is_enabled.", loc=("body", "is_enabled"))
-        return saved(target, stored, None, said(target, base, new), accepted=True)
+        wanted = said(target, base, new)
+        _require_named(access, target, {}, wanted)
+        return saved(target, stored, None, wanted, accepted=True)
 
     return edit
 
 
-def changing(target: FlagTarget, change: FlagMembers, *, accepted: bool, missing: AppError) -> Edit:
-    """Return the edit that changes a flag; raises `missing`, WouldRebucket, InvalidFlag."""
+def changing(
+    target: FlagTarget, change: FlagMembers, *, access: Access, accepted: bool, missing: AppError
+) -> Edit:
+    """Return the edit that changes a flag.
+
+    Raises `missing`, WouldRebucket, InvalidFlag, FlagOutsideScope.
+    """
 
     def edit(stored: Stored) -> Edited:
         if not stored.exists:
             raise missing
         old = json.loads(stored.read())
-        return saved(target, stored, old, said(target, old, change), accepted=accepted)
+        wanted = said(target, old, change)
+        _require_named(access, target, old, wanted)
+        return saved(target, stored, old, wanted, accepted=accepted)
 
     return edit
+
+
+def _require_named(
+    access: Access, target: FlagTarget, old: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    """Raise FlagOutsideScope for flags newly needed that the caller may not read.
+
+    For who reads a flag learns what those decide that it needs.
+    """
+    for name in sorted(prerequisites_of(wanted) - prerequisites_of(old)):
+        access.require_flag(Permission.READ, name, target.environment)
 
 
 def delete(session: Session, *, access: Access, flag_id: int, precondition: Precondition) -> None:
@@ -130,6 +155,7 @@ def roll_back(
             raise FlagVersionNotFound(target.flag, version)
         old = json.loads(stored.read()) if stored.exists else None
         wanted = json.loads(row.content)
+        _require_named(access, target, old or {}, wanted)
         return saved(target, stored, old, wanted, accepted=accepted, action=Action.ROLLBACK)
 
     return _commit(session, access, target, edit, message, Precondition())

@@ -55,7 +55,7 @@ class Commit:
     def text(self, chosen: tuple[int, ...]) -> bytes:
         """Return the commit as JSON with the changes at these places only.
 
-        Of one at `~place` the name is left out.
+        Of one at `~place` the name is left out, as are its id, its version and the message.
         """
         text = self._texts.get(chosen)
         if text is None:
@@ -64,7 +64,7 @@ class Commit:
                     "revision": self.revision,
                     "at": self.at,
                     "actor": self.actor,
-                    "message": self.message,
+                    "message": self.message if min(chosen) >= 0 else None,
                     "changes": [self._members(place) for place in chosen],
                 },
                 option=orjson.OPT_UTC_Z,
@@ -74,7 +74,8 @@ class Commit:
     def _members(self, place: int) -> dict[str, Any]:
         if place >= 0:
             return self.changes[place].members()
-        return replace(self.changes[~place], key=None).members()
+        members = replace(self.changes[~place], key=None, version=None).members()
+        return {**members, "resource_id": None}
 
 
 def collect(rows: Iterable[Any]) -> dict[int, list[Commit]]:

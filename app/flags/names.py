@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 RESERVED = frozenset({"evaluate", "export", "import", "snapshot", "stale", "usage"})
+_ROUTE = re.compile(r"[0-9]+/(versions|diff|rollback)")
 _NAME = re.compile(r"^[A-Za-z0-9._:/-]{1,255}$")
 
 
@@ -17,6 +18,8 @@ def check_flag(name: str) -> str:
         raise ValueError("must not be only dots")
     if name in RESERVED:
         raise ValueError("is a reserved word: choose another name")
+    if name.endswith("/") or _ROUTE.fullmatch(name):
+        raise ValueError("must not end with / nor read like <number>/versions, /diff or /rollback")
     return name
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.configs.levels import GLOBAL
-from app.feed.commits import FLAG, Change, Commit
+from app.feed.commits import FLAG, SEGMENT, Change, Commit
 from app.workspaces.scopes import Scopes, covered
 
 
@@ -35,6 +35,8 @@ class Interest:
 
     def _wants(self, change: Change) -> bool:
         if self.types and change.resource_type not in self.types:
+            return False
+        if not self.scopes.services and change.resource_type not in {FLAG, SEGMENT}:
             return False
         level = change.level
         return _meets(level.service, self.services, self.scopes.services) and _meets(

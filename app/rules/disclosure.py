@@ -39,22 +39,21 @@ def disclose_condition(condition: Definition, salt: str) -> dict[str, Any]:
             return {join: [disclose_condition(inner, salt) for inner in condition[join]]}
     if "not" in condition:
         return {"not": disclose_condition(condition["not"], salt)}
-    values = _people(condition)
-    if values is None:
-        return dict(condition)
-    folded = [text.casefold() for text in values] if condition.get("ignore_case") else values
-    kept = {name: condition[name] for name in condition if name not in {"value", "values"}}
-    return {**kept, "op": "in_hashed", "salt": salt, "values": _hashed(folded, salt)}
-
-
-def _people(condition: Definition) -> list[str] | None:
-    """Return the ids that a comparison is with; None if it is not with ids alone."""
     if condition.get("op") not in {"equals", "in"} or condition["attribute"] not in WHO:
-        return None
+        return dict(condition)
     values = condition["values"] if condition["op"] == "in" else [condition["value"]]
-    units = [unit_of(value) for value in values]
-    texts = [unit for unit in units if unit is not None]
-    return texts if len(texts) == len(units) else None
+    texts = [unit for value in values if (unit := unit_of(value)) is not None]
+    others = [value for value in values if unit_of(value) is None]
+    if not texts:
+        return dict(condition)
+    folded = [text.casefold() for text in texts] if condition.get("ignore_case") else texts
+    kept = {name: condition[name] for name in condition if name not in {"value", "values"}}
+    hashed = {**kept, "op": "in_hashed", "salt": salt, "values": _hashed(folded, salt)}
+    if not others:
+        return hashed
+    # Switches and fractions among them are nobody's ids, and are told as they are.
+    parts = [{**one, "negate": False} for one in (hashed, {**kept, "op": "in", "values": others})]
+    return {"not": {"any": parts}} if condition.get("negate") else {"any": parts}
 
 
 def _hashed(ids: list[Any], salt: str) -> list[str]:

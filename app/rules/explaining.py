@@ -9,6 +9,10 @@ from .flags import CompiledFlag, compile_flag
 from .hashing import bucket_of
 
 Steps = dict[str, Any]
+MAX_SHOWN = 200
+"""Characters of what a condition found."""
+MOST_SHOWN = 10
+"""Elements of what a condition found."""
 
 
 def explain(
@@ -80,8 +84,23 @@ def _condition(
     if join == "not":
         return shown | {join: _condition(condition[join], segments, context)}
     if join is None:
-        shown["found"] = getter(condition["attribute"])(context)
+        shown["found"] = _shortened(getter(condition["attribute"])(context))
         listed = condition.get("values")
         if listed is not None:
             return shown | {**condition, "values": len(listed)}
     return {**shown, **condition}
+
+
+def _shortened(found: Any) -> Any:
+    """Return what was found, of a long text its beginning, of an object or a long list its size."""
+    if isinstance(found, str) and len(found) > MAX_SHOWN:
+        return f"{found[:MAX_SHOWN]}… ({len(found):,} characters)"
+    if isinstance(found, dict):
+        return f"(object of {len(found):,})"
+    if isinstance(found, list) and (len(found) > MOST_SHOWN or any(map(_is_large, found))):
+        return f"(list of {len(found):,})"
+    return found
+
+
+def _is_large(part: Any) -> bool:
+    return isinstance(part, list | dict) or (isinstance(part, str) and len(part) > MAX_SHOWN)

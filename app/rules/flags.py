@@ -7,7 +7,7 @@ from .conditions import Condition
 from .contexts import Context
 from .definitions import BOOLEAN, known_variant, off_variant_of, type_of, variants_of
 from .errors import Code, Path, RuleError
-from .limits import MAX_DEPTH, MAX_PREREQUISITES, MAX_VARIANTS
+from .limits import MAX_COMPARISONS, MAX_DEPTH, MAX_PREREQUISITES, MAX_VARIANTS
 from .reading import a_list, a_switch, a_text, an_object, listed
 from .results import Reason, Result
 from .ruling import Rule, Ruling, Serve
@@ -19,17 +19,25 @@ Needed = list[tuple[Serve, frozenset[str]]]
 class CompiledFlag:
     """A flag that is ready: `evaluate(context)` returns a Result, whatever the context holds."""
 
-    __slots__ = ("chain", "evaluate", "kind", "off_variant", "revision", "variants", "weight")
+    __slots__ = (
+        *("chain", "comparisons", "evaluate", "kind", "off_variant", "revision", "variants"),
+        "weight",
+    )
 
     def __init__(
-        self, definition: Mapping[str, Any], evaluate: Serve, chain: int, weight: int
+        self,
+        definition: Mapping[str, Any],
+        evaluate: Serve,
+        chain: int,
+        weight: int,
+        comparisons: int,
     ) -> None:
         self.revision: int | None = definition.get("revision")
         self.kind = type_of(definition)
         self.variants = variants_of(definition)
         self.off_variant = off_variant_of(definition)
         self.evaluate = evaluate
-        self.chain, self.weight = chain, weight
+        self.chain, self.weight, self.comparisons = chain, weight, comparisons
 
     def is_on(self, result: Result) -> bool:
         """Tell whether a result means "enabled": true, or anything but the off variant."""
@@ -84,33 +92,38 @@ def compile_flag(
     """Compile a flag with the compiled segments and flags that it may name; raise RuleError."""
     definition = an_object(definition, (), Code.INVALID_FLAG)
     ruling = Ruling(definition)
-    needed, chain, weight = _prerequisites(definition, flags)
+    needed, chain, weight, comparisons = _prerequisites(definition, flags)
     evaluate = _deciding(tuple(ruling.rules(segments)), ruling.fallback())
+    comparisons += ruling.comparisons
+    if comparisons > MAX_COMPARISONS:
+        message = f"at most {MAX_COMPARISONS:,} comparisons, with those of the flags it needs"
+        raise RuleError(Code.TOO_LARGE, ("prerequisites",), message)
     if needed:
         evaluate = _guarded(needed, evaluate, ruling.off(Reason.PREREQUISITE_FAILED))
     if not a_switch(definition.get("is_enabled", True), ("is_enabled",), Code.INVALID_FLAG):
         evaluate = _always(ruling.off(Reason.GLOBALLY_DISABLED))
-    return CompiledFlag(definition, evaluate, chain, weight)
+    return CompiledFlag(definition, evaluate, chain, weight, comparisons)
 
 
 def _prerequisites(
     definition: Mapping[str, Any], flags: Mapping[str, CompiledFlag]
-) -> tuple[Needed, int, int]:
-    """Return what evaluates prerequisites, the length of their chain and how many they are."""
+) -> tuple[Needed, int, int, int]:
+    """Return what evaluates prerequisites, their chain's length, their number and comparisons."""
     path: Path = ("prerequisites",)
     needed: Needed = []
-    chain, weight = 1, 1
+    chain, weight, comparisons = 1, 1, 0
     for number, entry in enumerate(listed(definition, "prerequisites", MAX_PREREQUISITES)):
         flag, wanted = _prerequisite(entry, flags, (*path, number))
         needed.append((flag.evaluate, wanted))
         chain, weight = max(chain, flag.chain + 1), weight + flag.weight
+        comparisons += flag.comparisons
     if chain > MAX_DEPTH:
         message = f"prerequisites form chains of at most {MAX_DEPTH} flags"
         raise RuleError(Code.TOO_DEEP, path, message)
     if weight > MAX_PREREQUISITES:
         message = f"at most {MAX_PREREQUISITES:,} flags are evaluated for one"
         raise RuleError(Code.TOO_LARGE, path, message)
-    return needed, chain, weight
+    return needed, chain, weight, comparisons
 
 
 def _prerequisite(

@@ -36,6 +36,7 @@ class Ruling:
         self.off_variant = off_variant_of(definition)
         self.revision: int | None = definition.get("revision")
         self.definition = definition
+        self.comparisons = 0
         self.listed = listed(definition, "rules", MAX_RULES)
         for number, rule in enumerate(self.listed):
             an_object(rule, ("rules", number), Code.INVALID_RULE, MEMBERS)
@@ -80,6 +81,7 @@ class Ruling:
         if count > MAX_CONDITIONS:
             message = f"at most {MAX_CONDITIONS:,} comparisons, with those of segments"
             raise RuleError(Code.TOO_LARGE, ("rules",), message)
+        self.comparisons = count
         return compiled
 
     def _serve(self, serve: Any, rule_id: str, path: Path) -> Serve:

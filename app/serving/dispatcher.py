@@ -209,7 +209,8 @@ class Dispatcher:
         stream = evaluations.stream_of(asked, environment, who.access, who.credential)
         head = who.space.channel.head
         given = (asked, rules.ruleset, who.access, head, config, stream, shown.etag)
-        if door.is_of_many and len(rules.ruleset.flags) > evaluations.MANY:
+        is_many = door.is_of_many and len(rules.ruleset.flags) > evaluations.MANY
+        if is_many or len(body) > evaluations.LARGE:
             answer = await self.serving.read(partial(evaluations.answer, *given), request)
             if not rules.is_live:
                 return False

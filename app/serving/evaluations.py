@@ -31,8 +31,8 @@ PLACES = (EVALUATE, BULK)
 FORMS = {EVALUATE: Form.EVALUATE, BATCH: Form.BATCH, BULK: Form.OFREP_BULK}
 OURS = frozenset({Form.EVALUATE, Form.BATCH})
 OF_MANY = frozenset({Form.BATCH, Form.OFREP_BULK})
-MANY = 1000
-"""Evaluating more flags than this at once is done beside the event loop."""
+MANY, LARGE = 1000, 4096
+"""Evaluating more flags than this at once, or for more bytes, is done beside the event loop."""
 _new = tuple.__new__  # the path that is measured: a third of the time of calling the class
 
 

@@ -27,20 +27,20 @@ class Shown:
         self.is_odd = False
         for name, value in headers:
             if name == b"authorization":
-                self.is_odd = self.is_odd or self.authorization != b""
+                self.is_odd = self.is_odd or self.authorization != b"" or value == b""
                 self.authorization = value
             elif name == b"x-api-key":
-                self.is_odd = self.is_odd or self.key != b""
+                self.is_odd = self.is_odd or self.key != b"" or value == b""
                 self.key = value
             elif name == b"if-none-match":
-                self.is_odd = self.is_odd or self.etag != b""
+                self.is_odd = self.is_odd or self.etag != b"" or value == b""
                 self.etag = value
             elif name == b"x-request-id":
                 self.request_id = value
             elif name == b"prefer":
                 self.prefer = value
             elif name == b"origin":
-                self.is_odd = self.is_odd or self.origin != b""
+                self.is_odd = self.is_odd or self.origin != b"" or value == b""
                 self.origin = value
 
     def digest(self) -> bytes:
@@ -64,7 +64,8 @@ def is_json(scope: Scope) -> bool:
     for name, value in scope["headers"]:
         if name == b"content-type":
             kind = value.partition(b";")[0].strip().lower()
-            return bool(kind == b"application/json" or kind.endswith(b"+json"))
+            own = kind.startswith(b"application/") and kind.endswith(b"+json")
+            return bool(kind == b"application/json" or own)
     return False
 
 

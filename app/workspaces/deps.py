@@ -33,6 +33,7 @@ from app.outbox.recorder import recorder
 from app.workspaces import crud
 from app.workspaces.errors import (
     AddressNotAllowed,
+    FlagOutsideScope,
     ForeignUser,
     NotAllowed,
     OutsideScope,
@@ -42,7 +43,7 @@ from app.workspaces.errors import (
 )
 from app.workspaces.names import DEFAULT, Level
 from app.workspaces.permissions import Permission, permissions
-from app.workspaces.scopes import Place, Scopes
+from app.workspaces.scopes import ANY, Place, Scopes, covered
 
 MIN_REVISION_WAIT = 2.0
 MIN_REVISION_POLL = 0.05
@@ -95,11 +96,19 @@ class Access:
         return allowed and (place is None or self.scopes.covers(place))
 
     def require_flag(self, permission: Permission, flag: str, environment: str) -> None:
-        """Raise NotAllowed without the permission, OutsideScope where the key does not reach."""
+        """Raise NotAllowed, OutsideScope, FlagOutsideScope."""
         self.require(permission)
+        if not covered(environment, self.scopes.environments):
+            raise OutsideScope(Level(None, environment))
         to_write = permission is not Permission.READ
         if not self.scopes.covers_flag(flag, environment, to_write=to_write):
-            raise OutsideScope(Level(None, environment))
+            raise FlagOutsideScope(f"the flag {flag!r} in {environment}")
+
+    def require_segments(self, permission: Permission, place: Place | None = None) -> None:
+        """Raise NotAllowed, OutsideScope; FlagOutsideScope if the key is for some flags only."""
+        self.require(permission, place)
+        if ANY not in self.scopes.flags:
+            raise FlagOutsideScope("segments, which decide in all flags")
 
     def until(self, since: float) -> float:
         """Return when the credential ends, on the clock by which it was asked for at `since`."""

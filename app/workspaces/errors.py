@@ -34,6 +34,15 @@ class OutsideScope(Forbidden):
         )
 
 
+class FlagOutsideScope(Forbidden):
+    """The API key is not for that flag, or not for segments."""
+
+    code, title = "outside_scope", "Outside the key's scope"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"This API key does not reach {what}: see the flags in its scopes.")
+
+
 class BeyondScope(Forbidden):
     """The API key would do or give more than its own scopes hold."""
 

@@ -77,10 +77,17 @@ class Scopes:
             other.actions <= self.actions
             and (ANY in self.services or set(other.services) <= set(self.services))
             and (ANY in self.environments or set(other.environments) <= set(self.environments))
-            and (ANY in self.flags or set(other.flags) <= set(self.flags))
+            and self._contains_flags(other)
             and (not self.addresses or _confined(other.addresses, self.addresses))
             and (self.until is None or (other.until is not None and other.until <= self.until))
         )
+
+    def _contains_flags(self, other: "Scopes") -> bool:
+        """Say whether another key's flags are part of these; naming some may be more than `*`."""
+        if ANY not in self.flags:
+            return set(other.flags) <= set(self.flags)
+        writes = Permission.WRITE in other.actions and ANY not in other.flags
+        return not writes or covered(GLOBAL, self.services)
 
     def admits(self, address: str | None) -> bool:
         """Say whether a call may come from an address."""
@@ -129,7 +136,7 @@ def check_flag_pattern(pattern: str) -> str:
 def _few_stars(pattern: str) -> str:
     if pattern.count(ANY) > 4:  # noqa: PLR2004  (matching stays cheap)
         raise ValueError("may have 4 * at most")
-    return pattern
+    return re.sub(r"\*+", ANY, pattern)
 
 
 def check_network(address: str) -> str:

@@ -55,12 +55,12 @@ def test_a_change_set_is_applied_as_a_whole(cli: Cli, api, service, file):
 
 
 def test_yaml_and_standard_input_are_understood(cli: Cli, api, service, file):
-    text = f"changes:\n- {{service: {service}, key: a, op: set, value: [on, 'on', 1e3]}}\n"
+    text = f"changes:\n- {{service: {service}, key: a, op: set, value: [on, 'on', true, 1e3]}}\n"
     cli("apply", "-f", file(text)).ok()
     cli("apply", "-f", "-", text=text.replace("key: a", "key: b")).ok()
     assert api.get(f"/config/{service}").json()["config"] == {
-        "a": [True, "on", "1e3"],
-        "b": [True, "on", "1e3"],
+        "a": ["on", "on", True, "1e3"],
+        "b": ["on", "on", True, "1e3"],
     }
 
 

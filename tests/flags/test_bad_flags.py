@@ -9,6 +9,7 @@ from tests.client import Person, assert_problem, program
 from tests.flags.calls import FLAGS, PRODUCTION, SEGMENTS, evaluate, make, put, revision
 
 ON = {"variant": "on"}
+HALVES = [{"variant": "off", "weight": 50}, {"variant": "on", "weight": 50}]
 
 
 def rule(**more: Any) -> dict[str, Any]:
@@ -376,3 +377,68 @@ def test_letters_of_all_kinds(ada: Person):
     assert (found["value"], found["rule_id"]) == ("ß", "日本")
     found = evaluate(ada, context={"ø": {"GRÖSSE": "straße 😀"}})
     assert found["variant"] == "\u202e"
+
+
+@pytest.mark.parametrize("serve", ["on", 1, True, [], None, {"split": "on"}, {"split": [1]}])
+def test_a_rule_that_serves_nothing(ada: Person, serve: Any):
+    flag = make(ada, rules=[{"id": "r", "serve": {"split": HALVES}}])
+    before = revision(ada)
+    for rule_id in ({"id": "r"}, {}):
+        rules = [{**rule_id, "serve": serve}]
+        assert put(ada, flag, rules=rules).status_code == 422
+        entry = {"flag": "checkout", "environment": PRODUCTION, "op": "update", "rules": rules}
+        assert ada.post("/api/v1/changes", {"changes": [entry]}).status_code == 422
+    assert revision(ada) == before
+
+
+def test_what_would_move_people_in_disguise(ada: Person):
+    half = make(ada, "half", rollout_percentage=50)
+    swapped = [
+        {"variant": "on", "weight": 50, "ranges": [[50_000, 100_000]]},
+        {"variant": "off", "weight": 50, "ranges": [[50_000, 0]]},
+    ]
+    own = [{"id": "rollout", "serve": {"split": swapped}}]
+    assert_problem(put(ada, half, rules=own), 409, "would_rebucket")
+    assert put(ada, half, rollout_percentage=75).status_code == 200
+    plain = make(ada, rules=[{"serve": {"split": HALVES}}])
+    again = put(ada, plain, rules=[{"serve": {"split": HALVES}}])
+    assert (again.json()["version"], again.json()["rules"]) == (1, plain["rules"])
+    for other in ([*reversed(HALVES)], [{**HALVES[0], "weight": 20}, {**HALVES[1], "weight": 80}]):
+        assert_problem(put(ada, plain, rules=[{"serve": {"split": other}}]), 409, "would_rebucket")
+    german = {"attribute": "country", "op": "equals", "value": "DE"}
+    more = [{"when": german, "serve": ON}, {"serve": {"split": HALVES}}]
+    rules = put(ada, plain, rules=more).json()["rules"]
+    assert rules[1]["id"] == plain["rules"][0]["id"] != rules[0]["id"]
+
+
+@pytest.mark.parametrize("name", ["a/", "/", "12/versions", "7/diff", "0/rollback"])
+def test_a_name_that_no_path_can_have(ada: Person, name: str):
+    body = {"name": name, "environment": PRODUCTION, "is_enabled": True}
+    assert_problem(ada.post(FLAGS, body), 422, "validation_error")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"rollout_percentage": True},
+        {"rollout_percentage": "25"},
+        {"is_enabled": "off"},
+        {"is_enabled": 1},
+        {"accept_rebucketing": "on"},
+        {"hash_version": True},
+    ],
+)
+def test_nothing_is_taken_for_something_else(ada: Person, members: dict[str, Any]):
+    flag = make(ada)
+    assert_problem(put(ada, flag, **members), 422, "validation_error")
+
+
+def test_comparisons_of_what_is_needed_count(ada: Person):
+    many = [{"attribute": "a", "op": "equals", "value": "x"}] * 1_900
+    for number in range(5):
+        make(ada, f"part{number}", rules=[rule(when={"any": many})])
+    needs = [{"flag": f"part{number}", "variant": "on"} for number in range(5)]
+    make(ada, "fits", prerequisites=needs)
+    body = {"name": "much", "environment": PRODUCTION, "is_enabled": True}
+    problem = ada.post(FLAGS, {**body, "prerequisites": needs, "rules": [rule(when={"any": many})]})
+    assert_problem(problem, 422, "too_large")

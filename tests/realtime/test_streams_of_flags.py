@@ -57,10 +57,14 @@ def test_a_flag_that_a_key_does_not_cover_has_no_name(place: Place):
     with place.stream(key) as opened, place.stream(staging) as other:
         opened.hello()
         other.hello()
-        make(ada, "secret")
-        make(ada, "web.a")
-        [hidden], [told] = opened.change()["changes"], opened.change()["changes"]
+        make(ada, "secret", message="for ACME alone")
+        make(ada, "web.a", message="for all")
+        veiled, plain = opened.change(), opened.change()
+        [hidden], [told] = veiled["changes"], plain["changes"]
+        assert (veiled["message"], plain["message"]) == (None, "for all")
         assert "key" not in hidden
+        assert "version" not in hidden
+        assert hidden["resource_id"] is None
         assert (hidden["resource_type"], told["key"]) == ("feature_flag", "web.a")
         ada.update("billing", {"a": 1})
         assert [one["resource_type"] for one in other.change()["changes"]] == ["configuration"]

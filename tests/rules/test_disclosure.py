@@ -60,3 +60,17 @@ def test_no_id_is_told():
 def test_other_conditions_stay_as_they_are():
     definition = flag(rule("r", "on", GERMAN), rule("s", "on"))
     assert disclose_flag(definition, "s") == definition
+
+
+@STEADY
+@given(
+    values=st.lists(st.sampled_from(["ada", 7, True, False, 1.5, 2.0]), min_size=1),
+    who=st.sampled_from(["ada", "bob", 7, 8, True, False, 1.5, 2.5, None]),
+    negate=st.booleans(),
+)
+def test_what_is_no_id_does_not_show_the_others(values, who, negate):
+    listed = {"attribute": "targetingKey", "op": "in", "values": values, "negate": negate}
+    plain = flag(rule("r", "on", listed))
+    told = disclose_flag(plain, "salt")
+    assert "ada" not in json.dumps(told["rules"])
+    assert served(told, who) == served(plain, who)

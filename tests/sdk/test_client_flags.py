@@ -482,6 +482,24 @@ def test_a_rejected_config_does_not_hold_up_flags(desk, follow):
     assert (bound.current.n, one.get("n")) == (1, 1)
 
 
+def test_a_config_that_is_gone_does_not_hold_up_flags(desk, follow):
+    """Nor one that may no longer be read."""
+    desk.write(n=1)
+    name = desk.name("checkout")
+    flag = desk.flag(name)
+    one = follow()
+    where = {"service": desk.service, "environment": "development"}
+    assert desk.http.request("DELETE", "/config/delete", params=where).is_success
+    until(lambda: one.status.error, "it is told that the config is gone")
+    desk.change(flag, is_enabled=False)
+    until(lambda: one.flag(name) is False, "the flag is off")
+    assert "config_not_found" in one.status.error
+    assert one.get("n") == 1
+    desk.write(n=2)
+    until(lambda: one.get("n") == 2, "the config is there again")
+    until(lambda: one.status.error is None, "all is well")
+
+
 def test_flags_that_are_given(configsync_static):
     heard: list[frozenset[str]] = []
     configsync_static.on_flag_change(heard.append)

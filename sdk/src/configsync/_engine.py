@@ -230,9 +230,11 @@ class Engine:
             await self._reporter.report(transport)
             if self.state.snapshot is NOTHING:
                 raise
-        self.state.note(error=None)
         if is_new:
             await self._keep()
+        if pair.refused is not None:
+            raise pair.refused
+        self.state.note(error=None)
 
     async def _keep(self) -> None:
         """Write the config to the cache."""

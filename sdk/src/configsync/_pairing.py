@@ -28,7 +28,8 @@ class Pairing:
 
     `config` and `flags` are None where they are as they were, `cursor` is where both are known to
     be the server's. `failed` is why there are no flags, `flags_stale` the age of what it says of
-    them.
+    them. `refused` is why there is no config any more, which holds up no flags: one may have to
+    be switched off.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Pairing:
         self.flags: FetchedFlags | None = None
         self.flags_stale: float | None = None
         self.failed: ConfigSyncError | None = None
+        self.refused: ConfigSyncError | None = None
         self._transport = transport
         self._held = held
         self._version, self._tag = held.version, held.tag
@@ -61,7 +63,7 @@ class Pairing:
     async def run(self) -> None:
         """Ask until both are of one revision, or often enough."""
         for _ in range(MOST_CALLS):
-            if _is_behind(self._config_at, self._flags_at):
+            if self.refused is None and _is_behind(self._config_at, self._flags_at):
                 await self._ask_config()
             elif _is_behind(self._flags_at, self._config_at):
                 await self._ask_flags()
@@ -76,7 +78,13 @@ class Pairing:
 
     async def _ask_config(self) -> None:
         other = self._flags_at
-        fetched = await self._transport.fetch(least=other or self._least)
+        try:
+            fetched = await self._transport.fetch(least=other or self._least)
+        except (NotFound, AccessDenied, Invalid) as error:
+            if self._held.tag is None:
+                raise
+            self.refused = error
+            return
         is_same = fetched.version == self._version
         self.start_with(fetched)
         if is_same and other is not None and fetched.revision <= other.head:

@@ -65,11 +65,17 @@ def _divides(split: Split) -> bool:
 def _moves(rule_id: str, old: Split, new: Split) -> Rebucketing | None:
     """Compare the splits of one rule."""
     before, after = ([entry["variant"] for entry in split] for split in (old, new))
-    if rule_id == ROLLOUT and before == after and len(before) == 2:  # noqa: PLR2004
+    if rule_id == ROLLOUT and before == after and len(before) == 2 and _only_grows(old, new):  # noqa: PLR2004
         return None
     if [name for name in before if name in after] != [name for name in after if name in before]:
         return Rebucketing.VARIANT_ORDER
     return Rebucketing.PROPORTIONS if moved(old, new) else None
+
+
+def _only_grows(old: Split, new: Split) -> bool:
+    """Say whether a split is laid out as another percentage makes it, not by ranges of its own."""
+    plain = [{name: entry[name] for name in entry if name != "ranges"} for entry in new]
+    return dict(read_split(relayout(old, plain), ())) == dict(read_split(new, ()))
 
 
 def moved(old: Split, new: Split) -> int:

@@ -43,7 +43,10 @@ def eval_(
     answer = at.api.call("POST", f"{FLAGS}/evaluate", body={**body, "flag_name": name}).body
     at.show(answer, output.bare(answer["value"]))
     if answer["reason"] == "targeting_key_missing":
-        output.say(f"Who gets {name} depends on who asks: say --user ID.")
+        output.say(
+            f"Who gets {name} depends on who asks: say --user ID, or what it is split by "
+            f"(--attr company=acme); see: configsync flags explain {name}"
+        )
 
 
 def _eval_all(at: Here, body: dict[str, Any]) -> None:

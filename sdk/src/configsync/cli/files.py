@@ -1,6 +1,7 @@
 """Files that people write: JSON or YAML."""
 
 import math
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from configsync.cli import keys, output
 from configsync.cli.failures import Code, Failure
 
+BOOLEAN = "tag:yaml.org,2002:bool"
 KINDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list"}
 
 
@@ -52,6 +54,14 @@ def _yaml(text: str, name: str) -> Any:
                 raise yaml.YAMLError(f"a member stands twice in the object of line {line}")
             return super().construct_mapping(node, deep)
 
+    # As YAML 1.2 has it: on, off, yes and no are texts, names of variants and countries.
+    Loader.yaml_implicit_resolvers = {
+        first: [one for one in resolvers if one[0] != BOOLEAN]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.add_implicit_resolver(
+        BOOLEAN, re.compile(r"(true|True|TRUE|false|False|FALSE)$"), "tTfF"
+    )
     try:
         return yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError) as error:

@@ -132,7 +132,8 @@ def _create(at: Here, body: Body, message: str | None, expected: int | None) -> 
         raise Failure(f"{body['environment']} has no flag {body['name']!r}.", Code.CONFLICT)
     body = {"is_enabled": False, **_told_once(body), "message": message}
     flag = save(at, "POST", "", body)
-    hint = "" if flag["is_enabled"] else " Switch it on with: configsync flags on"
+    place = f"{flag['name']} -e {flag['environment']}"
+    hint = "" if flag["is_enabled"] else f" Switch it on with: configsync flags on {place}"
     at.done(f"New: {now(flag)}{hint}", flag)
 
 
