@@ -426,9 +426,10 @@ def test_flags_go_on_without_their_server(stage, client):
         one = SyncConfigClient(**desk.options)
         limited = SyncConfigClient(**desk.options, max_stale=3600)
         with one, limited:
-            one.start_auto_refresh(interval=0.2)
+            one.start_auto_refresh()
+            until(lambda: one.status.push == "stream", "events come through")
             server.kill()
-            until(lambda: one.status.error, "the client notices")
+            until(lambda: one.status.error, "the client notices before its interval", seconds=30)
             assert (one.flag("checkout", "eve"), one.flag("checkout", "bob")) == (True, False)
             assert limited.flag("checkout", "eve") is True
             limited._state.flags_confirmed -= 7200

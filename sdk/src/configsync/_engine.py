@@ -350,6 +350,8 @@ class Engine:
                 delay = backoff.delay()
             except ConfigSyncError as error:
                 log.debug("No stream: %s", error)
+                if self.state.status.error is None:
+                    self._ask_anew()  # so that it is told soon whether the server is away
                 delay = backoff.delay(error)
             self.state.note(push="off")
             if failures >= MOST_FAILURES:
