@@ -98,10 +98,10 @@ class Access:
     def require_flag(self, permission: Permission, flag: str, environment: str) -> None:
         """Raise NotAllowed, OutsideScope, FlagOutsideScope."""
         self.require(permission)
-        if not covered(environment, self.scopes.environments):
-            raise OutsideScope(Level(None, environment))
         to_write = permission is not Permission.READ
         if not self.scopes.covers_flag(flag, environment, to_write=to_write):
+            if not covered(environment, self.scopes.environments):
+                raise OutsideScope(Level(None, environment))
             raise FlagOutsideScope(f"the flag {flag!r} in {environment}")
 
     def require_segments(self, permission: Permission, place: Place | None = None) -> None:
