@@ -12,7 +12,7 @@ from app.flags.errors import InvalidFlag, StillNeeded
 from app.formats import json
 from app.rules.errors import Code, RuleError
 from app.rules.flags import compile_all, prerequisites_of
-from app.rules.segments import segments_in
+from app.rules.segments import segments_in, segments_of
 from app.workspaces.deps import Access
 
 Definitions = dict[str, Mapping[str, Any]]
@@ -81,7 +81,7 @@ def _check(
 ) -> None:
     needs = {name: prerequisites_of(definition) for name, definition in flags.items()}
     of_segments = {name: segments_in(one.get("when")) for name, one in segments.items()}
-    of_flags = {name: _segments_of(definition) for name, definition in flags.items()}
+    of_flags = {name: segments_of(definition) for name, definition in flags.items()}
     reached = _reached(changed_segments, _turned(of_segments))
     touched = changed | {name for name, used in of_flags.items() if used & reached}
     touched = _reached(touched, _turned(needs))
@@ -111,15 +111,6 @@ def _refusal(
         return StillNeeded("flag" if environment else "segment", name, inner)
     target = FlagTarget(name, environment) if environment else SegmentTarget(name)
     return InvalidFlag(inner, about=str(target))
-
-
-def _segments_of(definition: Mapping[str, Any]) -> set[str]:
-    rules = definition.get("rules")
-    found: set[str] = set()
-    for rule in rules if isinstance(rules, list) else ():
-        if isinstance(rule, Mapping):
-            found |= segments_in(rule.get("when"))
-    return found
 
 
 def _turned(graph: Graph) -> Graph:

@@ -123,6 +123,13 @@ def strip_final_slash(scope: Scope) -> None:
         scope["path"] = path[:-1]
 
 
+def is_json(content_type: str) -> bool:
+    """Say whether a Content-Type is JSON, by itself or as the syntax of something else."""
+    kind = content_type.partition(";")[0].strip().lower()
+    own = kind.startswith("application/") and kind.endswith("+json")
+    return kind == "application/json" or own
+
+
 def unreadable(scope: Scope) -> str | None:
     """Say what is wrong with the bytes of the path or query, if anything."""
     for part, raw in (("path", scope.get("raw_path") or b""), ("query", scope["query_string"])):

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from app.core import db
 from app.core.errors import AppError, Busy, Invalid
+from app.core.http import is_json
 from app.core.settings import get_settings
 from app.formats import json
 
@@ -234,9 +235,7 @@ async def read_json(request: Request) -> None:
     body = await request.body()
     if not body:
         return
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    own = content_type.startswith("application/") and content_type.endswith("+json")
-    if content_type != "application/json" and not own:
+    if not is_json(request.headers.get("content-type", "")):
         raise NotJson("The body must be JSON: send Content-Type: application/json.")
     try:
         request._json = json.loads(body)  # noqa: SLF001  (Starlette's cache for Request.json)

@@ -15,12 +15,15 @@ from app.models import Action
 from app.rules.conditions import Condition
 from app.rules.definitions import off_variant_of, on_variant_of, variants_of
 from app.rules.errors import Code, RuleError
+from app.rules.flags import prerequisites_of
 from app.rules.rebucketing import Rebucketing, rebuckets, with_ranges
 from app.rules.ruling import Ruling
-from app.rules.segments import segments_in
+from app.rules.segments import segments_of
 from app.rules.view import rules_of, view_of
 from app.secrets import markers
 from app.secrets.errors import InvalidSecret
+from app.workspaces.deps import Access
+from app.workspaces.permissions import Permission
 
 Definition = Mapping[str, Any]
 
@@ -114,13 +117,17 @@ def saved(
     old: Definition | None,
     wanted: Definition,
     *,
+    access: Access,
     accepted: bool,
     action: Action | None = None,
 ) -> Edited:
     """Return the edit's outcome: splits laid out, and nobody moved unless that is accepted.
 
-    Raise InvalidFlag, WouldRebucket.
+    Flags newly needed must be ones that the caller may read: who reads a flag learns what those
+    decide. Raise FlagOutsideScope, InvalidFlag, WouldRebucket.
     """
+    for name in sorted(prerequisites_of(wanted) - prerequisites_of(old)):
+        access.require_flag(Permission.READ, name, target.environment)
     try:
         new = with_ranges(old, wanted)
         check_schema(new, str(target))
@@ -135,10 +142,8 @@ def saved(
 
 def _moves(old: Definition, new: Definition) -> Rebucketing | None:
     """Say why a save would move people; None also for rules that the commit will refuse."""
-    rules = new.get("rules") or []
-    named = segments_in({"any": [rule.get("when") for rule in rules if isinstance(rule, dict)]})
     try:
-        Ruling(new).rules(dict.fromkeys(named, ANYBODY))
+        Ruling(new).rules(dict.fromkeys(segments_of(new), ANYBODY))
     except RuleError:
         return None
     return rebuckets(old, new) or _turned(old, new)

@@ -15,7 +15,7 @@ from app.formats import json
 from app.rules.conditions import Condition
 from app.rules.errors import Code, RuleError
 from app.rules.flags import CompiledFlag, compile_flag, prerequisites_of
-from app.rules.segments import compile_segment, ordered, segments_in
+from app.rules.segments import compile_segment, ordered, segments_in, segments_of
 
 Definition = Mapping[str, Any]
 TAG_LENGTH = 16
@@ -177,13 +177,12 @@ def _flag(
     compiled: Mapping[str, CompiledFlag],
 ) -> RuledFlag:
     flag = compile_flag(definition, conditions, compiled)
-    used = [segments_in(rule.get("when")) for rule in definition.get("rules") or []]
     return RuledFlag(
         row.name,
         (row.id, row.version),
         definition,
         needs=frozenset(prerequisites_of(definition)),
-        segments=frozenset[str]().union(*used),
+        segments=frozenset(segments_of(definition)),
         compiled=flag,
         texts={name: raw_value(value) for name, value in flag.variants.items()},
     )

@@ -26,7 +26,6 @@ from app.flags.errors import (
 from app.formats import json
 from app.models import Action
 from app.rules.definitions import BOOLEAN
-from app.rules.flags import prerequisites_of
 from app.versions import comparing
 from app.versions import crud as versions_crud
 from app.workspaces.deps import Access
@@ -94,8 +93,7 @@ def creating(
         if new.is_enabled is None:
             raise Invalid(f"A new {target} needs is_enabled.", loc=("body", "is_enabled"))
         wanted = said(target, base, new)
-        _require_named(access, target, {}, wanted)
-        return saved(target, stored, None, wanted, accepted=True)
+        return saved(target, stored, None, wanted, access=access, accepted=True)
 
     return edit
 
@@ -113,21 +111,9 @@ def changing(
             raise missing
         old = json.loads(stored.read())
         wanted = said(target, old, change)
-        _require_named(access, target, old, wanted)
-        return saved(target, stored, old, wanted, accepted=accepted)
+        return saved(target, stored, old, wanted, access=access, accepted=accepted)
 
     return edit
-
-
-def _require_named(
-    access: Access, target: FlagTarget, old: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> None:
-    """Raise FlagOutsideScope for flags newly needed that the caller may not read.
-
-    For who reads a flag learns what those decide that it needs.
-    """
-    for name in sorted(prerequisites_of(wanted) - prerequisites_of(old)):
-        access.require_flag(Permission.READ, name, target.environment)
 
 
 def delete(session: Session, *, access: Access, flag_id: int, precondition: Precondition) -> None:
@@ -155,8 +141,8 @@ def roll_back(
             raise FlagVersionNotFound(target.flag, version)
         old = json.loads(stored.read()) if stored.exists else None
         wanted = json.loads(row.content)
-        _require_named(access, target, old or {}, wanted)
-        return saved(target, stored, old, wanted, accepted=accepted, action=Action.ROLLBACK)
+        action = Action.ROLLBACK
+        return saved(target, stored, old, wanted, access=access, accepted=accepted, action=action)
 
     return _commit(session, access, target, edit, message, Precondition())
 

@@ -22,7 +22,7 @@ class Change:
 
     action: str
     resource_type: str
-    resource_id: str
+    resource_id: str | None
     level: Level
     key: str | None
     version: int | None
@@ -74,8 +74,7 @@ class Commit:
     def _members(self, place: int) -> dict[str, Any]:
         if place >= 0:
             return self.changes[place].members()
-        members = replace(self.changes[~place], key=None, version=None).members()
-        return {**members, "resource_id": None}
+        return replace(self.changes[~place], resource_id=None, key=None, version=None).members()
 
 
 def collect(rows: Iterable[Any]) -> dict[int, list[Commit]]:

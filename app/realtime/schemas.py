@@ -17,7 +17,7 @@ class ChangeRead(BaseModel):
 
     action: str
     resource_type: str
-    resource_id: str
+    resource_id: str | None
     level: str
     service: str
     environment: str | None

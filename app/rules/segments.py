@@ -96,6 +96,13 @@ def segments_in(condition: Any) -> set[str]:
     return found
 
 
+def segments_of(definition: Mapping[str, Any]) -> set[str]:
+    """Return the names of the segments that the rules of a flag name, which may be no rules."""
+    rules = definition.get("rules")
+    listed = rules if isinstance(rules, list) else []
+    return segments_in([rule.get("when") for rule in listed if isinstance(rule, Mapping)])
+
+
 def ordered(graph: Mapping[str, Iterable[str]], kind: str, code: Code) -> list[str]:
     """Return names so that each comes after those it needs; raise RuleError for a circle."""
     known = {name: [other for other in needed if other in graph] for name, needed in graph.items()}

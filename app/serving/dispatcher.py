@@ -31,7 +31,7 @@ from app.serving.calls import (
     preferred_wait,
     read,
 )
-from app.serving.requests import Memo, Shown, again, is_json, is_short, receive_body
+from app.serving.requests import Memo, Shown, again, is_short, receive_body, sends_json
 from app.serving.service import Found, Grant, NotServed, Serving, Who, count_reads
 from app.serving.snapshots import Answer, Rules, Snapshot
 from app.serving.spaces import Space
@@ -79,7 +79,7 @@ class Dispatcher:
         if scope["method"] == "GET" and not path.startswith(POSTS):
             if not await self._try(scope, send, b""):
                 await self.app(scope, receive, send)
-        elif scope["method"] == "POST" and path.startswith(POSTS) and is_json(scope):
+        elif scope["method"] == "POST" and path.startswith(POSTS) and sends_json(scope):
             body, messages = await receive_body(receive)
             if body is None or not await self._try(scope, send, body):
                 await self.app(scope, again(messages, receive), send)

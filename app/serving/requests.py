@@ -5,6 +5,7 @@ from hashlib import sha256
 from starlette.types import Message, Receive, Scope
 
 from app.auth.deps import Credential, credential_of
+from app.core.http import is_json
 
 MAX_BODY_BYTES = 64 * 1024
 MEMO_BYTES = 1024
@@ -59,13 +60,11 @@ def is_short(memo: Memo) -> bool:
     return sum(map(len, memo)) <= MEMO_BYTES
 
 
-def is_json(scope: Scope) -> bool:
+def sends_json(scope: Scope) -> bool:
     """Say whether a request declares its body as JSON."""
     for name, value in scope["headers"]:
         if name == b"content-type":
-            kind = value.partition(b";")[0].strip().lower()
-            own = kind.startswith(b"application/") and kind.endswith(b"+json")
-            return bool(kind == b"application/json" or own)
+            return is_json(value.decode("latin-1"))
     return False
 
 

@@ -42,8 +42,9 @@ def disclose_condition(condition: Definition, salt: str) -> dict[str, Any]:
     if condition.get("op") not in {"equals", "in"} or condition["attribute"] not in WHO:
         return dict(condition)
     values = condition["values"] if condition["op"] == "in" else [condition["value"]]
-    texts = [unit for value in values if (unit := unit_of(value)) is not None]
-    others = [value for value in values if unit_of(value) is None]
+    units = [unit_of(value) for value in values]
+    texts = [unit for unit in units if unit is not None]
+    others = [value for value, unit in zip(values, units, strict=True) if unit is None]
     if not texts:
         return dict(condition)
     folded = [text.casefold() for text in texts] if condition.get("ignore_case") else texts
